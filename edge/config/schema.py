@@ -26,6 +26,7 @@ GIB = 2**30
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
+PER_KEY = Limit(600, "requests", "minute")
 
 
 @frozen(kw_only=True)
@@ -124,7 +125,7 @@ class RedisConfig:
 class LimitsConfig:
     """`[limits]`."""
 
-    requests: Limit | None = Limit(600, "requests", "minute")
+    requests: Limit | None = PER_KEY
     gate: tuple[Limit, ...] = ()
     shadow_key: tuple[Limit, ...] = ()
     shadow_gate: tuple[Limit, ...] = ()
