@@ -1,0 +1,1 @@
+"""Homes of keys: one contract, several of them."""
