@@ -78,24 +78,26 @@ class Upstream:
             if text[5:6] != "/" or path == "/":
                 raise ValueError("a unix upstream needs an absolute path, like unix:/run/ollama.sock")
             return cls("http", "localhost", 80, path)
-        parts = urlsplit(text)
-        # The text is not repeated here: it holds a password.
-        if parts.username is not None or parts.password is not None:
+        # Judged first, and the text not repeated: what stands before an @ is a password.
+        if "@" in text:
             raise ValueError(
                 "an upstream's address holds no user or password; set the header that the server wants in its plugin"
             )
+        if not text.isascii() or any(c <= " " or c == "\x7f" for c in text):
+            raise ValueError("an upstream's address holds no space, control character or letter beyond ASCII")
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise ValueError(
+                "an upstream's port is a number from 1 to 65535, an IPv6 address stands in brackets"
+            ) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
                 f"{text!r} is not an upstream; write it like http://127.0.0.1:11434, https://gpu.lan or unix:/run/a.sock"
             )
-        if parts.path not in ("", "/") or parts.query or parts.fragment or "?" in text or "#" in text:
-            raise ValueError(f"{text!r} ends after the port: paths go on as the plugin maps them")
-        if not text.isascii() or any(c <= " " or c == "\x7f" for c in text):
-            raise ValueError(f"{text!r} holds a character that has no place in an address")
-        try:
-            port = parts.port
-        except ValueError:
-            raise ValueError(f"{text!r}: a port is a number from 1 to 65535") from None
+        if parts.path not in ("", "/") or "?" in text or "#" in text:
+            raise ValueError("an upstream's address ends after the port: paths go on as the plugin maps them")
         if port == 0 or parts.netloc.endswith(":"):
             raise ValueError(f"{text!r}: a port is a number from 1 to 65535")
         return cls(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80))
