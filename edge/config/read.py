@@ -91,18 +91,13 @@ def _error(
 ) -> ConfigError:
     """The error at a place: told by the variable where the environment set it, else by the nearest line above it."""
     path = path or show_path(place)
-    # A table that only variables have opened has no line: the first of them answers for it.
-    if (
-        place
-        and place not in lines
-        and (name := next((sources[at] for at in sources if at[: len(place)] == place), ""))
-    ):
-        return ConfigError(name, say if place in sources else f"{path} {say}", ENVIRONMENT)
     for end in range(len(place), 0, -1):
-        if name := sources.get(place[:end]):
-            return ConfigError(name, say if end == len(place) else f"{path} {say}", ENVIRONMENT)
-        if line := lines.get(place[:end]):
-            return ConfigError(path, say, file, line)
+        above = place[:end]
+        if above in lines and above not in sources:
+            return ConfigError(path, say, file, lines[above])
+        # A table that only variables have opened has no line: the first of them answers for it.
+        if name := sources.get(above) or next((sources[at] for at in sources if at[:end] == above), None):
+            return ConfigError(name, say if sources.get(place) == name else f"{path} {say}", ENVIRONMENT)
     return ConfigError(path, say, file)
 
 
