@@ -1,0 +1,96 @@
+"""The chunked transfer coding (RFC 9112 7.1), read strictly and in bounded memory."""
+
+import re
+from typing import Final
+
+from edge.wire.head import TOKEN, BadHead
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
+_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?\r?)?")
+_TRAILER = re.compile(TOKEN + rb"{1,256}:[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
+LONGEST_LINE: Final = 1024
+"""A chunk-size line with its extensions."""
+MOST_EXTENSIONS: Final = 16 * 1024
+"""Bytes of chunk extensions over a whole body: they carry nothing that anybody reads."""
+
+LAST: Final = b"0\r\n\r\n"
+
+_AT_SIZE, _IN_DATA, _AT_DATA_END, _IN_TRAILERS, _DONE = range(5)
+
+
+class ChunkedReader:
+    """Takes bytes of a chunked body, gives payload; trailers are checked, bounded and dropped."""
+
+    __slots__ = ("_extensions", "_held", "_left", "_state", "_trailers", "rest")
+
+    def __init__(self, most_trailers: int = 8 * 1024) -> None:
+        self._state = _AT_SIZE
+        self._left = 0
+        self._held = b""
+        self._extensions = MOST_EXTENSIONS
+        self._trailers = most_trailers
+        self.rest = b""
+        """What followed the end of the body."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the body has ended."""
+        return self._state == _DONE
+
+    def feed(self, data: bytes) -> bytes:
+        """The payload in `data`; not to be called once `done`. Raises BadHead where the framing is malformed."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        out: list[bytes] = []
+        at, end = 0, len(data)
+        while True:
+            if self._state == _IN_DATA:
+                have = min(self._left, end - at)
+                if have:
+                    out.append(data[at : at + have])
+                    at += have
+                    self._left -= have
+                if self._left:
+                    break
+                self._state = _AT_DATA_END
+            if self._state == _AT_DATA_END:
+                if data[at : at + 2] != b"\r\n":
+                    if data[at:end] in (b"", b"\r"):
+                        break
+                    raise BadHead("a chunk is longer than its size")
+                at += 2
+                self._state = _AT_SIZE
+            if self._state == _AT_SIZE:
+                line = _SIZE.match(data, at, at + LONGEST_LINE)
+                if line is None:
+                    if end - at >= LONGEST_LINE or (at < end and not _SIZE_START.fullmatch(data, at)):
+                        raise BadHead("a chunk size is malformed")
+                    break
+                at = line.end()
+                self._extensions -= at - line.end(1) - 2
+                if self._extensions < 0:
+                    raise BadHead("too many chunk extensions")
+                self._left = int(line[1], 16)
+                self._state = _IN_DATA if self._left else _IN_TRAILERS
+            if self._state == _IN_TRAILERS:
+                if data.startswith(b"\r\n", at):
+                    self._state = _DONE
+                    self.rest = data[at + 2 :]
+                    return out[0] if len(out) == 1 else b"".join(out)
+                line_end = data.find(b"\n", at, at + self._trailers)
+                if line_end < 0:
+                    if end - at >= self._trailers:
+                        raise BadHead("the trailers are too large")
+                    break
+                if not _TRAILER.fullmatch(data, at, line_end + 1):
+                    raise BadHead("a trailer is malformed")
+                self._trailers -= line_end + 1 - at
+                at = line_end + 1
+        self._held = data[at:]
+        return out[0] if len(out) == 1 else b"".join(out)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk; `data` must not be empty, since an empty chunk is the end."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

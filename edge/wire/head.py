@@ -1,0 +1,251 @@
+"""Heads of HTTP/1.1 messages, read by their grammar (RFC 9112): what does not match in full is refused.
+
+Nothing is lenient by accident: every byte of a head has its place in the grammar or the head is refused, and whatever
+could be read in two ways is refused as well. Requests and upstream answers share the reading of fields.
+"""
+
+import re
+from typing import Final
+
+from attrs import define
+
+from edge.core.headers import Fields
+from edge.core.refusal import Refusal
+
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]"
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}) ([!-~]+) HTTP/1\.([01])")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _VALUE + rb"*))?")
+_NAME = re.compile(TOKEN + rb"{1,256}")
+_TEXT = bytes(code for code in range(256) if (code >= 0x20 and code != 0x7F) or code == 0x09)
+_AUTHORITY = re.compile(rb"(?:([A-Za-z0-9._~-]{1,255})|\[([0-9A-Fa-f:.]{2,45})\])(?::([0-9]{1,5}))?")
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)([/?].*)?")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+
+_LOWER: Final[dict[bytes, bytes]] = {}
+_MOST_NAMES: Final = 512
+"""Field names whose lower-case form is remembered: the usual ones come first, and strangers cannot make it grow."""
+
+CHUNKED: Final = -1
+"""A body's length where the message is chunked."""
+UNTIL_CLOSE: Final = -2
+"""A body's length where the end of the connection ends it (answers only)."""
+LONGEST: Final = 15
+"""Digits of a Content-Length: a petabyte, and far from any integer's edge."""
+
+_CONTENT_LENGTH, _TRANSFER_ENCODING, _HOST, _CONNECTION, _EXPECT, _UPGRADE = range(1, 7)
+_FRAMING: Final[dict[bytes, int]] = {
+    b"content-length": _CONTENT_LENGTH,
+    b"transfer-encoding": _TRANSFER_ENCODING,
+    b"host": _HOST,
+    b"connection": _CONNECTION,
+    b"expect": _EXPECT,
+    b"upgrade": _UPGRADE,
+}
+
+
+class BadHead(Exception):
+    """A head (or chunk framing) that is malformed or ambiguous; carries the Refusal for its sender."""
+
+    def __init__(self, message: str, reason: str = "bad-request", status: int = 0) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(reason, message, status)
+
+
+@define
+class RequestHead:
+    """What a request's head says. `length` is bytes of body, or CHUNKED."""
+
+    method: str
+    target: bytes
+    """Origin form, as received."""
+    minor: int
+    fields: Fields
+    host: str
+    """Lower-case, without port and brackets."""
+    authority: bytes
+    """The Host field's value as received."""
+    length: int
+    keep_alive: bool
+    expects: bool
+    """Whether the client waits for `100 Continue`."""
+    upgrade: bytes | None
+    """The lower-case protocol of a well-formed upgrade request, `websocket`."""
+
+
+@define
+class AnswerHead:
+    """What an answer's head says. `length` is bytes of body, CHUNKED or UNTIL_CLOSE, for a request that was not HEAD."""
+
+    status: int
+    phrase: bytes
+    minor: int
+    fields: Fields
+    length: int
+    keep_alive: bool
+    upgrade: bytes | None
+
+
+def looks_broken(partial: bytes) -> bool:
+    """Whether a head that is not complete yet can never become a good one (a line that ends in a bare LF)."""
+    return _BARE_LF.search(partial) is not None
+
+
+def host_of(authority: bytes) -> str | None:
+    """The lower-case host of an authority `name[:port]` or `[v6][:port]` without userinfo, None where it is malformed."""
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or (match[3] is not None and int(match[3]) > 65535):
+        return None
+    return (match[1] or match[2]).decode("ascii").lower().rstrip(".")
+
+
+def _lower(name: bytes) -> bytes:
+    """The lower-case form of a field name that is a token; BadHead otherwise."""
+    if _NAME.fullmatch(name) is None:
+        raise BadHead("a header name is malformed")
+    low = name.lower()
+    if len(_LOWER) < _MOST_NAMES:
+        _LOWER[name] = low
+    return low
+
+
+def _fields(block: bytes, most: int) -> tuple[Fields, list[tuple[int, bytes]]]:
+    """The fields of a block of lines, and of these the ones that frame a message, as (sort, value)."""
+    lines = block.split(b"\r\n")
+    lines.pop()
+    if len(lines) > most:
+        raise BadHead(f"more than {most} header fields", "head-too-large")
+    if block.translate(None, _TEXT) != b"\r\n" * len(lines):
+        raise BadHead("a header line holds a control character")
+    pairs: list[tuple[bytes, bytes]] = []
+    lows: list[bytes] = []
+    framing: list[tuple[int, bytes]] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon:
+            raise BadHead("a header line has no colon")
+        low = _LOWER.get(name) or _lower(name)
+        value = value.strip(b" \t")
+        pairs.append((name, value))
+        lows.append(low)
+        if low in _FRAMING:
+            framing.append((_FRAMING[low], value))
+    return Fields(pairs, lows), framing
+
+
+def _content_length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > LONGEST:
+        raise BadHead("the Content-Length is not a plain number")
+    return int(value)
+
+
+def request_head(head: bytes, most_fields: int = 100) -> RequestHead:
+    """Reads a request's head: all bytes up to and including the last field line's CRLF, without the empty line.
+
+    Raises BadHead for whatever is malformed, ambiguous, or not HTTP/1.0 or 1.1.
+    """
+    line_end = head.index(b"\r\n")
+    line = _REQUEST_LINE.fullmatch(head, 0, line_end)
+    if line is None:
+        raise BadHead("the request line is malformed")
+    method, target, minor = line[1].decode("ascii"), line[2], 1 if line[3] == b"1" else 0
+    fields, framing = _fields(head[line_end + 2 :], most_fields)
+    length: int | None = None
+    authority = upgrade = None
+    chunked = expects = upgrading = False
+    keep_alive = minor == 1
+    for sort, value in framing:
+        if sort == _HOST:
+            if authority is not None:
+                raise BadHead("more than one Host")
+            authority = value
+        elif sort == _CONTENT_LENGTH:
+            if length is not None:
+                raise BadHead("more than one Content-Length")
+            length = _content_length(value)
+        elif sort == _TRANSFER_ENCODING:
+            if chunked or minor == 0 or value.lower() != b"chunked":
+                raise BadHead("the only Transfer-Encoding is chunked, once, in HTTP/1.1")
+            chunked = True
+        elif sort == _CONNECTION:
+            for option in value.lower().split(b","):
+                option = option.strip(b" \t")
+                if option == b"close":
+                    keep_alive = False
+                elif option == b"upgrade":
+                    upgrading = True
+        elif sort == _EXPECT:
+            if value.lower() != b"100-continue":
+                raise BadHead("the only Expect is 100-continue", status=417)
+            expects = minor == 1
+        else:
+            upgrade = value if upgrade is None else upgrade + b"," + value
+    if chunked and length is not None:
+        raise BadHead("both Content-Length and Transfer-Encoding")
+    if authority is None and minor == 1:
+        raise BadHead("no Host")
+    host = "" if authority is None else host_of(authority)
+    if host is None:
+        raise BadHead("the Host is malformed")
+    if target[0] != 0x2F:
+        target = _origin_form(method, target, host)
+    size = CHUNKED if chunked else length or 0
+    if upgrade is not None:
+        # An upgrade with a body, or to one of several protocols, has no single reading: it is an ordinary request.
+        usable = upgrading and minor == 1 and not size and method == "GET" and b"," not in upgrade
+        upgrade = upgrade.lower() if usable else None
+    return RequestHead(
+        method, target, minor, fields, host, authority or b"", size, keep_alive, expects and size != 0, upgrade
+    )
+
+
+def _origin_form(method: str, target: bytes, host: str) -> bytes:
+    """The origin form of an absolute-form target whose host is the Host field's (RFC 9112 3.2.2); else BadHead."""
+    if method == "CONNECT":
+        raise BadHead("this is not a forward proxy", "method-not-allowed")
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise BadHead("the request target is neither a path nor an absolute URL")
+    if host_of(match[1]) != host:
+        raise BadHead("the request target and Host name different hosts")
+    rest = match[2] or b"/"
+    return rest if rest[0] == 0x2F else b"/" + rest
+
+
+def answer_head(head: bytes, most_fields: int = 200) -> AnswerHead:
+    """Reads an answer's head, delimited as in `request_head`. Raises BadHead for what is malformed or ambiguous."""
+    line_end = head.index(b"\r\n")
+    line = _STATUS_LINE.fullmatch(head, 0, line_end)
+    if line is None:
+        raise BadHead("the status line is malformed")
+    minor, status = 1 if line[1] == b"1" else 0, int(line[2])
+    fields, framing = _fields(head[line_end + 2 :], most_fields)
+    length: int | None = None
+    chunked = closing = keeping = upgrading = False
+    upgrade = None
+    for sort, value in framing:
+        if sort == _CONTENT_LENGTH:
+            if length is not None:
+                raise BadHead("more than one Content-Length")
+            length = _content_length(value)
+        elif sort == _TRANSFER_ENCODING:
+            if chunked or minor == 0 or value.lower() != b"chunked":
+                raise BadHead("the only Transfer-Encoding is chunked, once, in HTTP/1.1")
+            chunked = True
+        elif sort == _CONNECTION:
+            options = [option.strip(b" \t") for option in value.lower().split(b",")]
+            closing = closing or b"close" in options
+            keeping = keeping or b"keep-alive" in options
+            upgrading = upgrading or b"upgrade" in options
+        elif sort == _UPGRADE:
+            upgrade = value.lower()
+    if chunked and length is not None:
+        raise BadHead("both Content-Length and Transfer-Encoding")
+    if status < 200 or status in (204, 304):
+        size = 0
+    elif chunked:
+        size = CHUNKED
+    else:
+        size = UNTIL_CLOSE if length is None else length
+    keep_alive = not closing and (minor == 1 or keeping) and size != UNTIL_CLOSE
+    return AnswerHead(status, line[3] or b"", minor, fields, size, keep_alive, upgrade if upgrading else None)
