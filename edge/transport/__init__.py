@@ -1,0 +1,1 @@
+"""Sockets and TLS, lean or stock, behind one switch."""

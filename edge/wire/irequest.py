@@ -1,0 +1,188 @@
+"""The request as twisted.web knows it: `IRequest`, for routers, guards and whatever resource a plugin mounts.
+
+Our own resources use `wire.request.Request` and pay for nothing else. The first question that only twisted.web's
+`IRequest` answers makes a genuine `twisted.web.server.Request` behind it, whose answer goes out through ours, so that
+klein, static files, forms and sessions work as they do under `twisted.web.server.Site`.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IAddress, IPullProducer
+from twisted.internet.task import CooperativeTask, cooperate
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource, getChildForRequest
+from twisted.web.server import Request as TwistedRequest
+from twisted.web.server import Site
+from zope.interface import classImplements
+
+from edge.wire.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HOP: Final = frozenset({b"transfer-encoding", b"connection", b"content-length", b"keep-alive", b"upgrade"})
+_FACE: Final = frozenset(IRequest.names(all=True)) | {
+    "notifyFinish",
+    "code",
+    "cookies",
+    "client",
+    "clientproto",
+    "site",
+}
+
+
+class _Pulled:
+    """A pull producer as a push producer: asked again and again until it is paused."""
+
+    def __init__(self, producer: IPullProducer) -> None:
+        self._producer = producer
+        self._task: CooperativeTask[None] = cooperate(self._pull())
+
+    def _pull(self) -> "Iterator[None]":
+        while True:
+            self._producer.resumeProducing()
+            yield None
+
+    def pauseProducing(self) -> None:
+        self._task.pause()
+
+    def resumeProducing(self) -> None:
+        self._task.resume()
+
+    def stopProducing(self) -> None:
+        self.cease()
+        self._producer.stopProducing()
+
+    def cease(self) -> None:
+        """Asks no more; the producer has unregistered, or is gone."""
+        if self._task._completionState is None:
+            self._task.stop()
+
+
+class _StockChannel:
+    """What twisted.web's request needs of an HTTP channel, on top of our request."""
+
+    factory = None
+
+    def __init__(self, request: Request, site: Site) -> None:
+        self.site = site
+        self.transport = self
+        self._request = request
+        self._head: tuple[int, list[tuple[bytes, bytes]], int | None, bytes] | None = None
+        self._pulled: _Pulled | None = None
+
+    def getPeer(self) -> IAddress:
+        return self._request.channel.origin.address
+
+    def getHost(self) -> IAddress:
+        return self._request.channel.origin.host
+
+    def isSecure(self) -> bool:
+        return self._request.channel.origin.secure
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        pairs = [
+            (name, value) for name, values in headers.getAllRawHeaders() if name.lower() not in _HOP for value in values
+        ]
+        stated = headers.getRawHeaders(b"content-length")
+        length = int(stated[0]) if stated and stated[0].isdigit() else None
+        self._head = (int(code), pairs, length, reason)
+
+    def write(self, data: bytes) -> None:
+        if self._head is not None:
+            (status, pairs, length, reason), self._head = self._head, None
+            self._request.begin(status, pairs, length, data, False, reason)
+        else:
+            self._request.send(data)
+
+    def writeSequence(self, data: list[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def requestDone(self, _: TwistedRequest) -> None:
+        if self._head is not None:
+            (status, pairs, length, reason), self._head = self._head, None
+            self._request.begin(status, pairs, length, b"", True, reason)
+        else:
+            self._request.end()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        if not streaming:
+            producer = self._pulled = _Pulled(producer)
+        self._request.registerProducer(producer)
+
+    def unregisterProducer(self) -> None:
+        if self._pulled is not None:
+            self._pulled.cease()
+            self._pulled = None
+        self._request.unregisterProducer()
+
+    def loseConnection(self) -> None:
+        self._request.abort()
+
+    def abortConnection(self) -> None:
+        self._request.abort()
+
+
+class StockRequest(TwistedRequest):
+    """A twisted.web request that is told where it is and which resource answers it."""
+
+    _under: tuple[IResource | None, list[bytes], list[bytes]] = (None, [], [])
+
+    def process(self) -> None:
+        self.site = _SITE
+        resource, self.prepath, self.postpath = self._under
+        if resource is None:
+            return
+        try:
+            self.render(getChildForRequest(resource, self))
+        except BaseException:
+            self.processingFailed(Failure())
+
+
+def stock_request(request: Request) -> StockRequest:
+    """A twisted.web request behind ours, without its body; `render_stock` gives it one and lets it run."""
+    stock = StockRequest(_StockChannel(request, _SITE))
+    stock.requestHeaders = Headers()
+    for name, value in request.fields:
+        stock.requestHeaders.addRawHeader(name, value)
+    stock.gotLength(0)
+    # HTTP/1.0 keeps it from framing the body in chunks: framing is the channel's affair.
+    stock.requestReceived(request.verb.encode("ascii"), request.target, b"HTTP/1.0")
+    return stock
+
+
+def render_stock(
+    request: Request, resource: IResource, body: bytes, prepath: list[bytes], postpath: list[bytes]
+) -> None:
+    """Lets any twisted.web resource answer: `body` is complete, the paths are what was and was not consumed yet."""
+    stock = StockRequest(_StockChannel(request, _SITE))
+    stock._under = (resource, prepath, postpath)
+    for name, value in request.fields:
+        stock.requestHeaders.addRawHeader(name, value)
+    stock.parseCookies()
+    stock.gotLength(len(body))
+    stock.handleContentChunk(body)
+    request.gone = stock.connectionLost
+    stock.requestReceived(request.verb.encode("ascii"), request.target, b"HTTP/1.0")
+
+
+_SITE: Final = Site(Resource())
+_SITE.displayTracebacks = False
+
+
+class WebRequest(Request):
+    """Our request, with twisted.web's `IRequest` behind it for whoever asks."""
+
+    def __getattr__(self, name: str) -> Any:
+        # Only names that our own request does not have come here.
+        if name not in _FACE:
+            raise AttributeError(name)
+        stock = self.__dict__.get("_stock")
+        if stock is None:
+            stock = self.__dict__["_stock"] = stock_request(self)
+        return getattr(stock, name)
+
+
+classImplements(WebRequest, IRequest)

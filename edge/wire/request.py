@@ -1,0 +1,237 @@
+"""The one request object, made by HTTP/1.1 and HTTP/2 alike: what was asked, and the way back to who asked.
+
+`Request` is what the gate's own resources work with: a judged head, a body that streams, an answer that streams.
+Its subclass in `wire.irequest` adds the rest of twisted.web's `IRequest` for any other resource.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.python.failure import Failure
+
+from edge.core.headers import Fields, Pair
+from edge.wire.body import Body, Source
+
+if TYPE_CHECKING:
+    from edge.core.exchange import Exchange
+
+
+@frozen
+class Origin:
+    """Where a connection comes from."""
+
+    peer: str
+    """The address of the other end, mapped IPv4 unwrapped; "unix" for a unix socket."""
+    secure: bool
+    listener: str
+    """https, http, plain or ops."""
+    host: IAddress
+    address: IAddress
+
+
+class Tunnel(Protocol):
+    """Raw bytes both ways after a switch of protocols; an ITransport in the parts that a relay uses."""
+
+    def write(self, data: bytes) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def loseConnection(self) -> None:
+        """Ends after all that was written has gone out."""
+
+    def abortConnection(self) -> None:
+        """Ends at once, visibly broken."""
+
+
+class TunnelEnd(Protocol):
+    """Who takes the bytes that come through a Tunnel."""
+
+    def dataReceived(self, data: bytes) -> None: ...
+    def connectionLost(self, reason: Failure) -> None: ...
+
+
+class Channel(Source, Protocol):
+    """One request's way back: an HTTP/1.1 connection while it has the request in hand, or an HTTP/2 stream."""
+
+    origin: "Origin"
+
+    def respond(
+        self, status: int, phrase: bytes, pairs: Iterable[Pair], length: int | None, data: bytes, last: bool
+    ) -> None:
+        """Sends the head, and in the same write `data`; `last` when nothing follows.
+
+        `pairs` carry no framing and no hop-by-hop fields. `length` is that of the whole body, None where it is unknown;
+        the channel knows by itself that HEAD, 204 and 304 have no body, and ignores `data` there.
+        """
+
+    def send(self, data: bytes) -> None:
+        """Sends part of the body; never empty."""
+
+    def end(self) -> None:
+        """Ends the body; the message is complete."""
+
+    def abort(self) -> None:
+        """Breaks the answer off so that nobody can take it for complete (RST_STREAM; a close without a last chunk)."""
+
+    def inform(self, status: int, pairs: Iterable[Pair]) -> None:
+        """Sends an interim 1xx answer where the client's protocol knows them."""
+
+    def switch(self, pairs: Iterable[Pair], end: TunnelEnd) -> Tunnel:
+        """Answers an upgrade (101, or 200 to an extended CONNECT) and gives the connection's bytes away for good."""
+
+    def register(self, producer: IPushProducer) -> None:
+        """Takes the source of the answer, which is paused while the client does not keep up."""
+
+    def unregister(self) -> None: ...
+
+
+class Request:
+    """One request. Read-only but for the answer, and for `exchange`, which each layer replaces."""
+
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "answered",
+        "authority",
+        "body",
+        "channel",
+        "exchange",
+        "fields",
+        "finished",
+        "gone",
+        "host",
+        "on_end",
+        "path",
+        "protocol",
+        "query",
+        "sent",
+        "started",
+        "status",
+        "target",
+        "upgrade",
+        "verb",
+    )
+
+    exchange: "Exchange"
+
+    def __init__(
+        self,
+        channel: Channel,
+        verb: str,
+        target: bytes,
+        fields: Fields,
+        host: str,
+        authority: bytes,
+        protocol: str,
+        length: int,
+        upgrade: bytes | None,
+        started: float,
+    ) -> None:
+        self.channel = channel
+        self.verb = verb
+        self.target = target
+        path, mark, query = target.partition(b"?")
+        self.path = path
+        self.query: bytes | None = query if mark else None
+        self.fields = fields
+        self.host = host
+        """Lower-case, without port and brackets; "" where HTTP/1.0 gave none."""
+        self.authority = authority
+        self.protocol = protocol
+        self.body: Body = Body(length, channel)
+        """Its `length` is an int, or UNKNOWN_LENGTH; 0 where there is none."""
+        self.upgrade = upgrade
+        self.started = started
+        """The reactor's monotonic seconds at the end of the head."""
+        self.gone: Callable[[Failure], None] | None = None
+        """Called once when the client leaves before the answer is complete; whoever works for the request sets it."""
+        self.on_end: Callable[[], None] | None = None
+        """Called once when the answer is complete or broken off, after `gone`; for the one who keeps the books."""
+        self.status = 0
+        """The status that was sent, 0 before."""
+        self.sent = 0
+        """Payload bytes of the answer so far."""
+        self.answered = False
+        """Whether the head of the answer is out."""
+        self.finished = False
+        """Whether the answer is complete, broken off, or pointless since the client left."""
+
+    # The answer
+
+    def respond(self, status: int, pairs: Iterable[Pair], length: int | None = None, phrase: bytes = b"") -> None:
+        """Sends the head of an answer whose body follows by `send` and `end`; `length` None where it is unknown."""
+        if self.finished:
+            return
+        self.answered, self.status = True, status
+        self.channel.respond(status, phrase, pairs, length, b"", False)
+
+    def reply(self, status: int, pairs: Iterable[Pair], data: bytes = b"", phrase: bytes = b"") -> None:
+        """Sends a whole answer in one write."""
+        if self.finished:
+            return
+        self.answered, self.status = True, status
+        self.sent = len(data)
+        self.channel.respond(status, phrase, pairs, len(data), data, True)
+        self._finish()
+
+    def begin(
+        self, status: int, pairs: Iterable[Pair], length: int | None, data: bytes, last: bool, phrase: bytes = b""
+    ) -> None:
+        """Sends a head and what is already there of its body in one write; `last` when that is all."""
+        if self.finished:
+            return
+        self.answered, self.status = True, status
+        self.sent = len(data)
+        self.channel.respond(status, phrase, pairs, length, data, last)
+        if last:
+            self._finish()
+
+    def send(self, data: bytes) -> None:
+        """Sends part of the body."""
+        if data and not self.finished:
+            self.sent += len(data)
+            self.channel.send(data)
+
+    def end(self) -> None:
+        """The answer is complete."""
+        if not self.finished:
+            self.channel.end()
+            self._finish()
+
+    def abort(self) -> None:
+        """Breaks the answer off so that the client cannot take it for complete."""
+        if not self.finished:
+            self.channel.abort()
+            self._finish()
+
+    def _finish(self) -> None:
+        self.finished = True
+        self.gone = None
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
+
+    def lost(self, reason: Failure) -> None:
+        """From the channel: the client left (connection lost, stream reset) before the answer was complete."""
+        if self.finished:
+            return
+        self.finished = True
+        self.body.fail(reason)
+        gone, self.gone = self.gone, None
+        if gone is not None:
+            gone(reason)
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
+
+    # Backpressure on the answer (IConsumer's part)
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool = True) -> None:
+        """Takes a push producer; a pull producer is wrapped by the caller (`wire.irequest` does)."""
+        self.channel.register(producer)
+
+    def unregisterProducer(self) -> None:
+        self.channel.unregister()

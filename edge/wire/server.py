@@ -1,0 +1,83 @@
+"""What all connections of a gate share: the handler, the limits, the clock that looks after deadlines, and the drain."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from edge.core.headers import Pair
+from edge.core.refusal import Refusal
+from edge.wire.limits import DEFAULTS, WireLimits
+from edge.wire.request import Origin, Request
+
+
+class Handler(Protocol):
+    """Who answers requests."""
+
+    def handle(self, request: Request) -> None:
+        """Takes a request whose head is complete. Never raises."""
+
+    def refuse(self, refusal: Refusal, origin: Origin, protocol: str) -> tuple[Iterable[Pair], bytes]:
+        """Header fields and body for a request that never became one; also the place where it is written down."""
+
+
+class Absence(Protocol):
+    """Notices that the other end of a connection left while reading is paused."""
+
+    def add(self, transport: object, gone: object) -> None: ...
+    def discard(self, transport: object) -> None: ...
+
+
+class Connection(Protocol):
+    """One client connection, HTTP/1.1 or HTTP/2."""
+
+    def check(self, now: float) -> None:
+        """Looks at the deadlines; `now` in the reactor's monotonic seconds."""
+
+    def close_politely(self) -> None:
+        """Finishes what is open and takes no further request."""
+
+    def close_now(self) -> None: ...
+
+
+@define(eq=False)
+class Server:
+    """The shared part. `connections` are those open; the tick looks at each once a second."""
+
+    handler: Handler
+    clock: IReactorTime
+    watch: Absence
+    limits: WireLimits = DEFAULTS
+    http2: bool = True
+    connections: set[Connection] = field(factory=set)
+    draining: bool = False
+    _tick: LoopingCall | None = None
+
+    def start(self) -> None:
+        """Begins to look after deadlines."""
+        self._tick = LoopingCall(self.check)
+        self._tick.clock = self.clock
+        self._tick.start(1.0, now=False)
+
+    def stop(self) -> None:
+        if self._tick is not None and self._tick.running:
+            self._tick.stop()
+
+    def check(self) -> None:
+        """Lets every connection look at its deadlines."""
+        now = self.clock.seconds()
+        for connection in tuple(self.connections):
+            connection.check(now)
+
+    def drain(self) -> None:
+        """No further request on any connection; what is open finishes."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.close_politely()
+
+    def cut(self) -> None:
+        """Ends every connection at once."""
+        for connection in tuple(self.connections):
+            connection.close_now()
