@@ -38,7 +38,7 @@ class _Pulled:
 
     def __init__(self, producer: IPullProducer) -> None:
         self._producer = producer
-        self._task: "CooperativeTask[Iterator[None]]" = cooperate(self._pull())
+        self._task: CooperativeTask[Iterator[None]] = cooperate(self._pull())
 
     def _pull(self) -> "Iterator[None]":
         while True:
