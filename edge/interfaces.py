@@ -1,11 +1,14 @@
 """What a plugin, a store, an authenticator or a sink must do: contracts in prose, for whoever writes another one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from twisted.web.resource import IResource
 from zope.interface import Attribute, Interface
 
 from edge.core.attempts import Attempt
 from edge.core.keys import Key
+from edge.core.service import Rule, Traits
 
 # zope.interface methods have no `self`, and their bodies are their docstrings.
 # mypy: disable-error-code="empty-body"
@@ -47,3 +50,85 @@ class IAttemptSink(Interface):
 
     def attempt(attempt: Attempt) -> None:
         """Take note; must not block. What it raises is logged and has no effect on the request."""
+
+
+class IServicePlugin(Interface):
+    """What the gate knows of one kind of service.
+
+    An operator drops a file that makes one object of this kind into a folder of `plugin_dirs`, or installs a package with
+    an entry point in the group `aigate.plugins`; nothing else of the gate is touched.
+    """
+
+    name = Attribute("`str`, as `plugin = …` in the configuration names it: lower-case letters, digits, `-` and `_`.")
+    api = Attribute("`int`, the version of this interface that the plugin was written for: 1.")
+
+    def configure(settings: Mapping[str, Any], bench: "IBench") -> "IService":
+        """One service of this kind, made once for each that the configuration names, before anything listens.
+
+        `settings` is a mapping: `name` (str), `upstreams` (tuple of str, empty where the configuration names none), `route`
+        (str, "" where it names none) and `options` (the plugin's own settings: an object of the attrs class that its traits
+        name, or an empty dict).
+        `bench` provides IBench and is all that a plugin may use.
+        Returns an IService. Whatever is raised stops the start and is shown to the operator with this file's line.
+        """
+
+
+class IKnownKind(Interface):
+    """A further power of a plugin: it says its traits before it is configured.
+
+    With it, discovery looks for the service, its options are checked by the class that the traits name, and other
+    plugins can build upon it through `bench.like(name, …)`.
+    """
+
+    traits = Attribute("`edge.core.service.Traits`.")
+
+
+class IService(Interface):
+    """One service as the gate runs it: `bench` makes them."""
+
+    name = Attribute("`str`, as the configuration calls it.")
+    traits = Attribute("`edge.core.service.Traits`: what is known of its kind.")
+    upstreams = Attribute("Base addresses, a tuple of `str`; empty where `resource` answers.")
+    resource = Attribute("A `twisted.web.resource.IResource` that answers in this process, or None.")
+    fields = Attribute("Header fields set on every request to the service: a tuple of (bytes, bytes).")
+    route = Attribute("`str`: where it is reached unless the configuration says otherwise.")
+
+    def with_header(name: str, value: str) -> "IService":
+        """The same service, with a field (two `str`) set on every request to it."""
+
+    def with_rules(*rules: Rule) -> "IService":
+        """The same service, with `edge.core.service.Rule`s that are asked before those of its kind."""
+
+    def with_traits(**changes: Any) -> "IService":
+        """The same service with some of its traits changed."""
+
+
+class IBench(Interface):
+    """All that a plugin may use. Nothing in it is global; each service has a bench of its own."""
+
+    name = Attribute("`str`: the name of the service that is being configured.")
+    clock = Attribute("`twisted.internet.interfaces.IReactorTime`.")
+    agent = Attribute("`twisted.web.iweb.IAgent` for requests of the plugin's own, or None where nothing may be asked.")
+    processes = Attribute("`twisted.internet.interfaces.IReactorProcess`, or None where no process may be started.")
+    folder = Attribute("`pathlib.Path`: a folder of the service's own in the data folder, which may not exist yet.")
+    log = Attribute("`twisted.logger.Logger` whose lines bear the service's name.")
+
+    def like(kind: str, upstreams: Iterable[str]) -> IService:
+        """A service of a kind that another plugin knows (`str`), at base addresses (any iterable of `str`); none given:
+        the kind's usual port on this machine. Raises ConfigError where there is no such kind, or no usual port."""
+
+    def openai(upstreams: Iterable[str]) -> IService:
+        """An OpenAI-style service; the same as `like("openai", upstreams)`."""
+
+    def ollama(upstreams: Iterable[str]) -> IService:
+        """An Ollama service; the same as `like("ollama", upstreams)`."""
+
+    def http(upstreams: Iterable[str]) -> IService:
+        """Any HTTP service, every method and path of it; the same as `like("http", upstreams)`."""
+
+    def proxy(upstreams: Iterable[str], traits: Traits) -> IService:
+        """A service at base addresses, with traits of the plugin's own."""
+
+    def local(resource: IResource, traits: Traits) -> IService:
+        """A service that a twisted.web resource answers in this process. It sees requests that were admitted, with the
+        body (at most 1 MiB) already read and the path below the service's route in `postpath`."""

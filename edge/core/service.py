@@ -1,7 +1,9 @@
 """What the gate knows of one kind of service, as data."""
 
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase, translate
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -25,7 +27,8 @@ class Rule:
     dialect: str = ""
     """The error dialect of this path's clients, where it differs from the service's."""
     model: str = ""
-    """Where the request names its model: "json:model", "form:model", "path:3", "query:model"; "" where it names none."""
+    """Where the request names its model: "json:model", "form:model", "query:model", "path:3" (the mapped path from its third
+    segment on, since names hold slashes); "" where it names none."""
     models: str = ""
     """Where the answer lists models, so that it can be cut to what a key may use: "openai", "ollama", or ""."""
     units: str = ""
@@ -51,9 +54,40 @@ MANAGED: Final = Rule(ANY_METHOD, "*", scope="manage")
 """What stands at the end of every list of rules: a path that its plugin does not name needs the scope `manage`."""
 
 
+REMEMBERED_PATHS: Final = 1024
+"""How many (method, path) pairs one kind of service keeps the rule of."""
+REMEMBERED_LENGTH: Final = 256
+"""Longer paths are judged anew each time, so that what is kept stays below a few hundred kilobytes."""
+
+Find = Callable[[str, str], Rule]
+
+
+def finder(rules: Iterable[Rule]) -> Find:
+    """A function from (method, path) to the first rule that matches, MANAGED where none does; it never forgets the order."""
+    listed = tuple(rules)
+    compiled: dict[str, list[tuple[Callable[[str], object], Rule]]] = {}
+    for method in frozenset().union(*(rule.methods for rule in listed)):
+        compiled[method] = [(re.compile(translate(r.path)).match, r) for r in listed if method in r.methods]
+
+    def search(method: str, path: str) -> Rule:
+        for match, rule in compiled.get(method, ()):
+            if match(path):
+                return rule
+        return MANAGED
+
+    remembered = lru_cache(maxsize=REMEMBERED_PATHS)(search)
+
+    def find(method: str, path: str) -> Rule:
+        return (
+            remembered(method, path) if len(path) <= REMEMBERED_LENGTH and method in compiled else search(method, path)
+        )
+
+    return find
+
+
 def same(rest: bytes) -> bytes:
-    """The mapping that changes nothing: the rest of the path goes on byte for byte."""
-    return rest
+    """The mapping that changes nothing: the rest of the path goes on byte for byte; an empty one is the root."""
+    return rest or b"/"
 
 
 @frozen(kw_only=True)
@@ -64,8 +98,10 @@ class Traits:
     route: str = ""
     """The default route, `/chat/api`; "" for `/NAME/api`."""
     ports: tuple[int, ...] = ()
-    """Usual loopback ports, for discovery."""
+    """Usual loopback ports of servers that answer `health`, for discovery."""
     health: Question = Question()
+    others: tuple[tuple[int, Question], ...] = ()
+    """Further servers of this kind, each with its usual port and the question that tells it from anything else there."""
     rules: tuple[Rule, ...] = (Rule(ANY_METHOD, "*"),)
     """What may be asked; MANAGED is added at the end by whoever asks `rule_for`."""
     map: Callable[[bytes], bytes] = same
@@ -75,15 +111,25 @@ class Traits:
     upgrades: frozenset[bytes] = frozenset()
     """Protocols (lower-case) that a plain key may switch to: b"websocket"."""
     unload: tuple[str, str, Mapping[str, object]] | None = None
-    """How to make it free its memory: (method, path, JSON)."""
+    """How to make it free its memory: (method, path, JSON); a value "{model}" stands for the name of what is loaded."""
     options: type | None = None
     """The attrs class of the plugin's own settings."""
-    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     """Fields set on every request to the service."""
+    rule_for: Find = field(init=False, eq=False, repr=False)
+    """`rule_for(method, path)`: the first rule for a method and a mapped, once-decoded path without query; MANAGED where
+    none is named. Asked for every request, so the patterns are compiled once and recent answers are kept."""
 
-    def rule_for(self, method: str, path: str) -> Rule:
-        """The first rule for a method and a mapped, once-decoded path without query; MANAGED where none is named."""
-        for rule in self.rules:
-            if rule.matches(method, path):
-                return rule
-        return MANAGED
+    @rule_for.default
+    def _compiled(self) -> Find:
+        return finder(self.rules)
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Every question that a well server of this kind answers one of, the general one first."""
+        return tuple(dict.fromkeys((self.health, *(question for _, question in self.others))))
+
+    @property
+    def probes(self) -> tuple[tuple[int, Question], ...]:
+        """(loopback port, question) pairs by which a server of this kind is found."""
+        return tuple((port, self.health) for port in self.ports) + self.others

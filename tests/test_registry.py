@@ -1,0 +1,277 @@
+"""Plugins are found by path and by entry point, and whatever is wrong with one stops the start with file, line and reason."""
+
+import os
+import sys
+from importlib.metadata import EntryPoint, PathDistribution
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+
+from edge.backends.bench import Bench
+from edge.errors import ConfigError, PluginError
+from edge.registry import Registry
+
+SHIPPED = Path(__file__).parents[1] / "plugins"
+CELLAR = '''"""Chat completions from the vLLM machine in the cellar."""
+from attrs import frozen
+from zope.interface import implementer
+from edge.interfaces import IServicePlugin
+
+@implementer(IServicePlugin)
+@frozen
+class Cellar:
+    name: str = "cellar"
+    api: int = 1
+
+    def configure(self, settings, bench):
+        return bench.openai(settings["upstreams"]).with_header("X-Model-Room", "cellar")
+
+cellar = Cellar()
+'''
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "mine"
+    made.mkdir()
+    return made
+
+
+def load(*folders, points=(), log=None):
+    return Registry.load(SHIPPED, folders, points=points, log=log)
+
+
+def broken(folder, text, name="broken.py"):
+    """What loading says of a folder with one more file in it."""
+    (folder / name).write_text(text)
+    with pytest.raises(PluginError) as caught:
+        load(folder)
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+def use(registry, name, tmp_path):
+    bench = Bench(name="chat", clock=Clock(), folder=tmp_path, kinds=registry.kinds)
+    settings = {"name": "chat", "upstreams": ("http://10.0.0.9:8000",), "route": "", "options": {}}
+    return registry.require(name).plugin.configure(settings, bench)
+
+
+def installed(site, text, value="cellar_plugin:cellar", dist="cellar"):
+    """An entry point of a package that is really there: metadata and module in a folder on sys.path."""
+    (site / "cellar_plugin.py").write_text(text)
+    info = site / f"{dist}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[aigate.plugins]\ncellar = {value}\n")
+    return list(PathDistribution(info).entry_points)
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    made = tmp_path / "site"
+    made.mkdir()
+    monkeypatch.syspath_prepend(str(made))
+    yield made
+    sys.modules.pop("cellar_plugin", None)
+
+
+def test_fifteen_lines_in_a_folder_are_a_plugin(folder, tmp_path):
+    (folder / "cellar.py").write_text(CELLAR)
+    service = use(load(folder), "cellar", tmp_path)
+    assert service.name == "chat"
+    assert service.upstreams == ("http://10.0.0.9:8000",)
+    assert service.fields == ((b"X-Model-Room", b"cellar"),)
+    assert service.traits.rule_for("POST", "/v1/chat/completions").work
+    assert service.traits.map(b"/chat/completions") == b"/v1/chat/completions"
+
+
+def test_fifteen_lines_in_a_package_are_a_plugin(site, tmp_path):
+    installed(site, CELLAR)
+    registry = Registry.load(SHIPPED)
+    assert use(registry, "cellar", tmp_path).fields == ((b"X-Model-Room", b"cellar"),)
+    assert registry.require("cellar").source == "cellar (cellar_plugin:cellar)"
+
+
+def test_an_entry_point_may_name_a_module(site):
+    assert "cellar" in load(points=installed(site, CELLAR, value="cellar_plugin"))
+
+
+def test_loading_leaves_nothing_behind(folder):
+    (folder / "cellar.py").write_text(CELLAR)
+    before = list(sys.path)
+    load(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["cellar.py"]
+    assert sys.path == before
+    assert "cellar" not in sys.modules
+
+
+def test_planted_bytecode_is_not_run(folder):
+    import py_compile
+
+    (folder / "cellar.py").write_text(CELLAR.replace('"cellar"', '"planted"'))
+    stat = (folder / "cellar.py").stat()
+    py_compile.compile(str(folder / "cellar.py"))
+    (folder / "cellar.py").write_text(CELLAR.replace('"cellar"', '"genuine"'))
+    os.utime(folder / "cellar.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    registry = load(folder)
+    assert "genuine" in registry
+    assert "planted" not in registry
+
+
+def test_an_operators_plugin_wins_over_a_shipped_one_with_a_line(folder, capsys):
+    (folder / "mine.py").write_text(CELLAR.replace('"cellar"', '"ollama"', 1))
+    events = []
+    registry = load(folder, log=Logger(observer=events.append))
+    assert registry.require("ollama").source == str(folder / "mine.py")
+    assert not registry.require("ollama").shipped
+    (event,) = events
+    assert event["name"] == "ollama"
+    assert event["source"] == str(folder / "mine.py")
+
+
+def test_a_clash_among_operators_own_stops(folder, tmp_path):
+    (folder / "one.py").write_text(CELLAR)
+    said = broken(folder, CELLAR, "two.py")
+    assert said == f"{folder / 'two.py'}: the plugin 'cellar' is also in {folder / 'one.py'}; take one of them away"
+
+
+def test_a_clash_of_a_folder_and_a_package_stops(folder, site):
+    (folder / "one.py").write_text(CELLAR)
+    with pytest.raises(PluginError, match="also in"):
+        load(folder, points=installed(site, CELLAR))
+
+
+def test_two_folders_may_have_a_file_of_the_same_name(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (folder / "room.py").write_text(CELLAR)
+    (other / "room.py").write_text(CELLAR.replace('"cellar"', '"attic"', 1))
+    registry = load(folder, other)
+    assert {"cellar", "attic"} <= set(registry.plugins)
+
+
+def test_a_syntax_error_is_told_with_its_line(folder):
+    said = broken(folder, "x = 1\ny = = 2\n")
+    assert said.startswith(f"{folder / 'broken.py'}:2: SyntaxError: ")
+
+
+def test_an_exception_is_told_with_the_plugins_own_line(folder):
+    said = broken(folder, "import json\n\njson.loads('{')\n")
+    assert said.startswith(f"{folder / 'broken.py'}:3: JSONDecodeError: ")
+
+
+def test_an_exit_is_told_like_any_other_failure(folder):
+    assert broken(folder, "raise SystemExit(3)\n") == f"{folder / 'broken.py'}:1: SystemExit: 3"
+
+
+def test_a_missing_import_is_told(folder):
+    said = broken(folder, "import surely_not_installed\n")
+    assert said == f"{folder / 'broken.py'}:1: ModuleNotFoundError: No module named 'surely_not_installed'"
+
+
+def test_bytes_that_are_no_text_are_told(folder):
+    (folder / "broken.py").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PluginError, match=r"broken\.py.*Error: "):
+        load(folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_cannot_be_read_is_told(folder):
+    (folder / "broken.py").write_text(CELLAR)
+    (folder / "broken.py").chmod(0)
+    with pytest.raises(PluginError, match="cannot be read: Permission denied"):
+        load(folder)
+
+
+def test_a_dangling_link_is_told(folder):
+    (folder / "broken.py").symlink_to(folder / "nowhere")
+    with pytest.raises(PluginError, match="cannot be read: No such file"):
+        load(folder)
+
+
+def test_a_file_without_a_plugin_is_told(folder):
+    assert broken(folder, "x = 1\n").endswith("holds no plugin: nothing in it provides IServicePlugin")
+
+
+def test_a_class_that_is_never_made_is_told(folder):
+    said = broken(folder, CELLAR.replace("cellar = Cellar()\n", ""))
+    assert said.endswith("holds no plugin: Cellar is never made: end with `plugin = Cellar()`")
+
+
+def test_a_plugin_of_another_version_is_told(folder):
+    said = broken(folder, CELLAR.replace("api: int = 1", "api: int = 2"))
+    assert said.endswith("is written for version 2 of the plugin interface; this gate speaks version 1")
+
+
+def test_a_missing_method_is_told(folder):
+    said = broken(folder, CELLAR.replace("def configure", "def arrange"))
+    assert "is no service plugin" in said
+    assert "configure" in said
+
+
+def test_a_wrong_signature_is_told(folder):
+    said = broken(folder, CELLAR.replace("(self, settings, bench)", "(self, settings)"))
+    assert "is no service plugin" in said
+    assert "configure" in said
+
+
+def test_a_wrong_name_is_told(folder):
+    assert "must be lower-case" in broken(folder, CELLAR.replace('"cellar"', '"The Cellar"', 1))
+
+
+def test_a_broken_entry_point_is_told_with_its_package_and_line(site):
+    points = installed(site, "x = 1\nraise RuntimeError('no\\nGPU')\n")
+    with pytest.raises(PluginError) as caught:
+        load(points=points)
+    assert str(caught.value) == f"cellar (cellar_plugin:cellar): {site / 'cellar_plugin.py'}:2: RuntimeError: no GPU"
+
+
+def test_an_entry_point_to_nothing_is_told():
+    with pytest.raises(PluginError, match=r"\? \(surely_not_there:x\): ModuleNotFoundError"):
+        load(points=[EntryPoint("x", "surely_not_there:x", "aigate.plugins")])
+
+
+def test_an_entry_point_to_something_else_is_told():
+    with pytest.raises(PluginError, match="plugin interface"):
+        load(points=[EntryPoint("x", "json:dumps", "aigate.plugins")])
+
+
+def test_files_that_begin_with_an_underscore_are_passed_over(folder):
+    (folder / "_later.py").write_text("raise RuntimeError")
+    load(folder)
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    with pytest.raises(PluginError, match="cannot read this plugin folder: No such file or directory"):
+        load(tmp_path / "nowhere")
+
+
+def test_an_unknown_name_is_told_with_the_nearest():
+    registry = load()
+    with pytest.raises(PluginError, match=r"aigate\.toml: there is no plugin called 'olama'; did you mean 'ollama'\?"):
+        registry.require("olama", "aigate.toml")
+    with pytest.raises(PluginError, match="there are demo, http, image"):
+        registry.require("zzzzzz")
+
+
+def test_a_bench_knows_only_what_plugins_say(tmp_path):
+    bench = Bench(name="chat", clock=Clock(), folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"services\.chat\.plugin: no plugin knows a kind of service called 'openai'"):
+        bench.openai([])
+
+
+def test_a_service_that_may_be_anywhere_must_be_told_where(tmp_path):
+    bench = Bench(name="chat", clock=Clock(), folder=tmp_path, kinds=load().kinds)
+    with pytest.raises(ConfigError, match=r"services\.chat\.upstreams"):
+        bench.http([])
+    assert bench.http("http://10.0.0.2").upstreams == ("http://10.0.0.2",)
+
+
+@pytest.mark.parametrize(("name", "value"), [("X Y", "a"), ("", "a"), ("X", "a\r\nB: c"), ("X", "ü"), ("X:", "a")])
+def test_a_header_that_could_not_be_sent_is_refused(tmp_path, name, value):
+    bench = Bench(name="chat", clock=Clock(), folder=tmp_path, kinds=load().kinds)
+    with pytest.raises(ValueError, match=r"header|holds"):
+        bench.openai([]).with_header(name, value)
