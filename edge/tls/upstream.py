@@ -49,7 +49,7 @@ def upstream_creator(hostname: str, ca_file: Path | None = None) -> UpstreamCrea
 
     Raises TLSError when the file cannot be read or holds no certificate.
     """
-    trust = platformTrust() if ca_file is None else _trust(ca_file)  # type: ignore[no-untyped-call]
+    trust = platformTrust() if ca_file is None else _trust(ca_file)
     verified = optionsForClientTLS(
         hostname,
         trustRoot=trust,
@@ -74,6 +74,6 @@ def _trust(file: Path) -> Any:
     if not blocks:
         raise TLSError(f"{file}: no certificate in PEM form is here")
     try:
-        return trustRootFromCertificates([Certificate.loadPEM(block) for block in blocks])  # type: ignore[no-untyped-call]
+        return trustRootFromCertificates([Certificate.loadPEM(block) for block in blocks])
     except Exception as error:  # OpenSSL's parsers raise types of their own for each kind of damage
         raise TLSError(f"{file}: a certificate here cannot be read: {error}") from error
