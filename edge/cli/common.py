@@ -27,8 +27,12 @@ class Places:
 
     @cached_property
     def reading(self) -> Reading:
-        """The configuration; warnings go to standard error. Raises ConfigErrors."""
-        reading = load(self.config, os.environ)
+        """The configuration, read once. Raises ConfigErrors."""
+        return self.read()
+
+    def read(self, further: Callable[[Reading], object] | None = None) -> Reading:
+        """The configuration; warnings go to standard error. `further` may raise ConfigErrors of its own, that join the others."""
+        reading = load(self.config, os.environ, further=further)
         for warning in reading.warnings:
             click.echo(f"aigate: {warning}", err=True)
         return reading

@@ -204,8 +204,8 @@ def _edge(config: Config) -> Iterator[Problem]:
     if edge.connections_per_address > edge.connections:
         yield ("edge", "connections_per_address"), f"is more than edge.connections, {edge.connections}"
     for name, least, most in (
-        ("head", 1024, 2**20), ("answer_head", 1024, 2**20), ("pipelined", 1024, 2**24),
-        ("h2_window", 65_535, 2**31 - 1), ("h2_streams", 1, 1000),
+        ("head", 1024, 2**20), ("answer_head", 1024, 2**20), ("buffer", 4096, 2**24),
+        ("h2_window", 65_535, 2**24), ("h2_streams", 1, 1000),
     ):  # fmt: skip
         if not least <= getattr(edge, name) <= most:
             yield ("edge", name), f"lies between {least} and {most}"

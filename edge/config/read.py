@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
@@ -44,8 +44,17 @@ class Reading:
         return ConfigErrors(tuple(placed))
 
 
-def read(file: Path | None, environ: Mapping[str, str], renamed: tuple[Renamed, ...] = RENAMED) -> Reading:
-    """The configuration of `file` (None: defaults) with the environment's settings over it. Raises ConfigErrors."""
+def read(
+    file: Path | None,
+    environ: Mapping[str, str],
+    *,
+    further: Callable[[Reading], object] | None = None,
+    renamed: tuple[Renamed, ...] = RENAMED,
+) -> Reading:
+    """The configuration of `file` (None: defaults) with the environment's settings over it. Raises ConfigErrors.
+
+    `further` is asked with what could be read, wrong settings left out; the ConfigErrors that it raises join the others.
+    """
     raw, lines = _load(file) if file else ({}, {})
     base = file.absolute().parent if file else Path.cwd()
     sources: dict[Place, str] = {}
@@ -57,14 +66,19 @@ def read(file: Path | None, environ: Mapping[str, str], renamed: tuple[Renamed, 
             errors.append(ConfigError(name, str(error), ENVIRONMENT))
     told, doubled = apply(renamed, raw, lines, sources)
     config, wrong = _structure(raw, base)
-    judged = check(config) if config else []
+    judged, warned = (check(config), told + warn(config)) if config else ([], told)
     errors += [_error(place, say, file, lines, sources) for place, say in doubled + wrong + judged]
-    if errors or config is None:
+    warnings = tuple(str(_error(place, say, file, lines, sources)) for place, say in warned)
+    reading = Reading(config or Config(), file, warnings, lines, sources)
+    if further:
+        try:
+            further(reading)
+        except ConfigErrors as more:
+            errors += more.errors
+    if errors:
         errors.sort(key=lambda error: (error.file == ENVIRONMENT, error.line or 0))
         raise ConfigErrors(tuple(dict.fromkeys(errors)))
-    told += warn(config)
-    warnings = tuple(str(_error(place, say, file, lines, sources)) for place, say in told)
-    return Reading(config, file, warnings, lines, sources)
+    return reading
 
 
 def _load(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:

@@ -200,7 +200,7 @@ class EdgeConfig:
     write_stall: Duration = MINUTE
     keepalive: Duration = 75.0
     keepalive_requests: Count = 100_000
-    pipelined: Size = 64 * KIB
+    buffer: Size = 64 * KIB
     refused_body: Size = 64 * MIB
     tunnel_idle: Duration = DAY
     answer_head: Size = 64 * KIB
@@ -208,7 +208,7 @@ class EdgeConfig:
     informational: Count = 16
     http2: bool = True
     h2_streams: Count = 128
-    h2_window: Size = MIB
+    h2_window: Size = 256 * KIB
     h2_resets: Count = 200
     h2_control_frames: Count = 1000
 
