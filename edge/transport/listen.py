@@ -1,0 +1,320 @@
+"""Opens listening sockets, with lean or with stock transports, and says in one line why it could not."""
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from typing import Any
+
+from attrs import define
+from twisted.internet import tcp, unix
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python import log as twisted_log
+from zope.interface import implementer
+
+from edge.errors import ListenError
+from edge.transport.crowd import Crowd
+from edge.transport.secure import HANDSHAKE, ServerContexts, server_side
+from edge.transport.tcp import LeanServer, LeanUNIXServer
+
+ACCEPTS = 64
+"""Connections accepted in one turn; more wait for the next, behind those that are open."""
+
+REST = 0.1
+"""Seconds without accepting after the system refused a descriptor or memory; clients wait in the backlog meanwhile."""
+
+_EVERYWHERE = ("", "*")
+_WHY = {
+    errno.EADDRINUSE: "the port is taken by another program",
+    errno.EACCES: "not permitted: ports below 1024 are for root or CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EAFNOSUPPORT: "this machine has no such kind of address",
+}
+
+
+def listen(
+    reactor: Any,
+    fast: bool,
+    address: str | int,
+    factory: IProtocolFactory,
+    tls: ServerContexts | None = None,
+    backlog: int = 1024,
+    crowd: Crowd | None = None,
+    handshake: float = HANDSHAKE,
+    mode: int = 0o660,
+) -> "Listening":
+    """Bind and listen now; connections are served once `reactor` runs.
+
+    `address` is a port or `"PORT"` (every IPv4 and IPv6 address), `"HOST:PORT"`, `"[IPV6]:PORT"` or `"unix:PATH"`.
+    `fast` takes the lean transports, else Twisted's. `tls` makes OpenSSL connections: with it, the protocols of `factory`
+    speak inside TLS, and a peer has `handshake` seconds to get there. `crowd` refuses connections over its limits.
+    `mode` is the permissions of a UNIX socket. Raises ListenError, with nothing left open.
+    """
+    if tls is not None:
+        factory = server_side(reactor, fast, tls, factory, handshake)
+    if crowd is not None:
+        factory = _Guarded(factory, crowd)
+    where = str(address)
+    if where.startswith("unix:"):
+        return Listening((_listen_unix(reactor, fast, where[5:], factory, backlog, crowd, mode),))
+    host, port = _split(where)
+    if host in _EVERYWHERE:
+        return Listening(_listen_everywhere(reactor, fast, port, factory, backlog, crowd))
+    ports: list[tcp.Port] = []
+    try:
+        for one in _addresses(host, port):
+            at = ports[0].getHost().port if ports else port
+            ports.append(_listen_tcp(reactor, fast, one, at, factory, backlog, crowd))
+    except ListenError:
+        _close(ports)
+        raise
+    return Listening(tuple(ports))
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class Listening:
+    """One address that is listened on, which may be several sockets."""
+
+    ports: tuple[Any, ...]
+
+    def startListening(self) -> None:
+        """It listens already."""
+
+    def stopListening(self) -> "Deferred[Any]":
+        """Accept no more; fires when the sockets are closed. Open connections go on."""
+        return gatherResults([maybeDeferred(port.stopListening) for port in self.ports])
+
+    def getHost(self) -> IAddress:
+        """The address of the first socket; all have the same port."""
+        return self.hosts()[0]
+
+    def hosts(self) -> list[IAddress]:
+        """The address of every socket."""
+        return [port.getHost() for port in self.ports]
+
+
+class _Guarded(Factory):
+    """Builds protocols while the crowd is not full."""
+
+    noisy = False
+
+    def __init__(self, factory: Any, crowd: Crowd) -> None:
+        self._factory = factory
+        self._crowd = crowd
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._factory.buildProtocol(addr) if self._crowd.admits(getattr(addr, "host", "")) else None
+
+
+class _Counted:
+    """A server's transport that is in the crowd from its making to its end, whatever happens between."""
+
+    _crowd: Crowd | None = None
+
+    def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
+        super().__init__(sock, protocol, client, server, sessionno, reactor)  # type: ignore[call-arg]  # a transport's
+        if server.crowd is not None:
+            self._crowd = server.crowd
+            self._crowd.enter(self._peer())
+
+    def connectionLost(self, reason: Any) -> None:
+        crowd, self._crowd = self._crowd, None
+        try:
+            super().connectionLost(reason)  # type: ignore[misc]  # a transport's
+        finally:
+            if crowd is not None:
+                crowd.leave(self._peer())
+
+    def _peer(self) -> str:
+        return str(self.hostname)  # type: ignore[attr-defined]  # a transport's
+
+
+class _StockServer(_Counted, tcp.Server):
+    pass
+
+
+class _StockUNIXServer(_Counted, unix.Server):
+    def _peer(self) -> str:
+        return ""
+
+
+class _LeanServer(_Counted, LeanServer):
+    pass
+
+
+class _LeanUNIXServer(_Counted, LeanUNIXServer):
+    def _peer(self) -> str:
+        return ""
+
+
+class _Port(tcp.Port):
+    """Twisted's port, with IPv6 only for IPv6, small writes sent at once, and a crowd."""
+
+    transport: Any = _StockServer
+    crowd: Crowd | None = None
+
+    def createInternetSocket(self) -> socket.socket:
+        made: socket.socket = super().createInternetSocket()
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        if self.addressFamily == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        return made
+
+
+class _UNIXPort(unix.Port):
+    transport: Any = _StockUNIXServer
+    crowd: Crowd | None = None
+
+
+class _Accepting:
+    """Accepts with lean transports. Out of descriptors, it rests and tries again: clients wait instead of being cut."""
+
+    log = Logger()
+
+    def doRead(self: Any) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                sock, peer = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as failed:
+                if failed.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._rest(failed)
+                    return
+                continue  # that one left before we came, or a packet filter refused it
+            try:
+                self._serve(sock, peer)
+            except Exception:  # one connection's trouble: the next is served all the same
+                twisted_log.err(None, "while accepting a connection")
+
+    def _serve(self: Any, sock: socket.socket, peer: Any) -> None:
+        if len(peer) == 4 and peer[3]:
+            peer = (socket.getnameinfo(peer, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], *peer[1:])
+        protocol = self.factory.buildProtocol(self._buildAddr(peer))
+        if protocol is None:
+            sock.close()
+            return
+        self.sessionno += 1
+        transport = self.transport(sock, protocol, peer, self, self.sessionno, self.reactor)
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            transport.abortConnection()
+            raise
+
+    def _rest(self: Any, failed: OSError) -> None:
+        self.log.warn("cannot accept connections for now: {why}", why=failed.strerror)
+        self.stopReading()
+        self.reactor.callLater(REST, self._wake)
+
+    def _wake(self: Any) -> None:
+        if self.connected and not self.disconnecting:
+            self.startReading()
+
+
+class _LeanPort(_Accepting, _Port):
+    transport = _LeanServer
+
+
+class _LeanUNIXPort(_Accepting, _UNIXPort):
+    transport = _LeanUNIXServer
+
+
+def _listen_tcp(
+    reactor: Any, fast: bool, host: str, port: int, factory: Any, backlog: int, crowd: Crowd | None
+) -> tcp.Port:
+    made = (_LeanPort if fast else _Port)(port, factory, backlog, host, reactor)
+    made.crowd = crowd
+    _start(made, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    return made
+
+
+def _listen_everywhere(
+    reactor: Any, fast: bool, port: int, factory: Any, backlog: int, crowd: Crowd | None
+) -> tuple[tcp.Port, ...]:
+    """Two sockets, so that an IPv4 peer is seen with its IPv4 address; one where the machine has no IPv6."""
+    first = _listen_tcp(reactor, fast, "0.0.0.0", port, factory, backlog, crowd)  # noqa: S104 - what was asked for
+    try:
+        return first, _listen_tcp(reactor, fast, "::", first.getHost().port, factory, backlog, crowd)
+    except ListenError as failed:
+        if getattr(failed.__cause__, "errno", None) in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            return (first,)
+        _close([first])
+        raise
+
+
+def _listen_unix(
+    reactor: Any, fast: bool, path: str, factory: Any, backlog: int, crowd: Crowd | None, mode: int
+) -> unix.Port:
+    _clear_stale(path)
+    made = (_LeanUNIXPort if fast else _UNIXPort)(path, factory, backlog, mode, reactor)  # type: ignore[arg-type]  # str is fine
+    made.crowd = crowd
+    _start(made, f"unix:{path}")
+    return made
+
+
+def _start(port: Any, where: str) -> None:
+    try:
+        port.startListening()
+    except (CannotListenError, OSError) as failed:
+        cause = failed.socketError if isinstance(failed, CannotListenError) else failed
+        number = getattr(cause, "errno", None)
+        why = _WHY.get(number) if number is not None else None
+        if where.startswith("unix:") and number != errno.EADDRINUSE:
+            why = None
+        raise ListenError(f"cannot listen on {where}: {why or getattr(cause, 'strerror', None) or cause}") from cause
+
+
+def _close(ports: list[tcp.Port]) -> None:
+    for port in ports:
+        port.stopListening()
+
+
+def _split(address: str) -> tuple[str, int]:
+    """`HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `PORT` as host (`""`: everywhere) and port."""
+    host, _, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
+        raise ListenError(f"cannot listen on {address!r}: give PORT, HOST:PORT, [IPV6]:PORT or unix:PATH")
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """The numeric addresses of `host`; asked once, before anything is served, so it may wait for an answer."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as failed:
+        why = getattr(failed, "strerror", None) or str(failed)
+        raise ListenError(f"cannot listen on {host}:{port}: no address for {host!r} ({why})") from failed
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
+
+
+def _clear_stale(path: str) -> None:
+    """Remove a socket that a program left behind when it died; raises ListenError if one lives, or it is no socket."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise ListenError(f"cannot listen on unix:{path}: a file that is not a socket is there")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(0.5)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)  # noqa: PTH108 - beside lstat
+                return
+            except (BlockingIOError, TimeoutError):
+                pass  # its backlog is full: somebody listens
+            except PermissionError as failed:
+                raise ListenError(f"cannot listen on unix:{path}: another user's socket is there") from failed
+        raise ListenError(f"cannot listen on unix:{path}: another program answers there")

@@ -1,0 +1,85 @@
+"""The reactor: a clock that nobody can set, and a loop without a log context for each event."""
+
+import sys
+import time
+from errno import EINTR
+from select import EPOLLIN, EPOLLOUT
+from types import MethodType
+from typing import Any
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.main import installReactor
+from twisted.python import log
+
+_NAME = "twisted.internet.reactor"
+_EVENTS = 256
+"""The most events taken in one turn, so that timers are looked at between them when thousands of sockets are ready."""
+
+
+class SteadyEPollReactor(EPollReactor):
+    """Twisted's own loop; its timers follow the monotonic clock, which neither NTP nor an operator can move."""
+
+    seconds = staticmethod(time.monotonic)
+
+
+class LeanEPollReactor(SteadyEPollReactor):
+    """The same without `callWithLogger`, which costs more than a short read does."""
+
+    def doPoll(self, timeout: float | None) -> None:
+        """Wait at most `timeout` seconds (None: for ever) and serve what became ready."""
+        selectables: dict[int, Any] = self._selectables
+        try:
+            events = self._poller.poll(-1 if timeout is None else timeout, min(len(selectables), _EVENTS) or 1)
+        except OSError as failed:
+            if failed.errno == EINTR:
+                return
+            raise
+        # Looked up before any is served: a descriptor that one handler closes may be another's by the end of the batch.
+        ready = [(selectables[fd], fd, event) for fd, event in events if fd in selectables]
+        for selectable, fd, event in ready:
+            if fd not in selectables or selectables[fd] is not selectable:
+                continue
+            if event != EPOLLIN and event != EPOLLOUT:
+                log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+                continue
+            why: Any
+            try:
+                why = selectable.doRead() if event == EPOLLIN else selectable.doWrite()
+            except BaseException as raised:  # what Twisted's own loop does: log it, close that one connection, go on
+                log.err()
+                why = raised
+            if why:
+                self._disconnectSelectable(selectable, why, event == EPOLLIN)
+
+    doIteration = doPoll  # type: ignore[assignment]  # the same but for the argument's name, as in Twisted's own
+
+
+def install_or_adapt(fast: bool) -> str | None:
+    """Install the lean (`fast`) or the stock reactor with a monotonic clock, or adapt the one that is there.
+
+    Call it before anything sets a timer. Returns a line for the log when not all of it could be done, else None.
+    """
+    present: Any = sys.modules.get(_NAME)
+    if present is None:
+        installReactor(LeanEPollReactor() if fast else SteadyEPollReactor())
+        return None
+    return adapt(present, fast)
+
+
+def adapt(reactor: Any, fast: bool) -> str | None:
+    """Give a reactor that exists already the monotonic clock and, if `fast`, the lean loop, where that is safe.
+
+    Returns a line for the log about what was left as it is, else None.
+    """
+    left = []
+    if reactor.seconds is not time.monotonic:
+        if reactor.getDelayedCalls():
+            left.append("timers are set already, so its clock still follows the system's time")
+        else:
+            reactor.seconds = time.monotonic
+    if fast and not isinstance(reactor, LeanEPollReactor):
+        if type(reactor) in (EPollReactor, SteadyEPollReactor):
+            reactor.doPoll = reactor.doIteration = MethodType(LeanEPollReactor.doPoll, reactor)
+        else:
+            left.append(f"the lean loop is for epoll only, this is {type(reactor).__name__}")
+    return f"the reactor was made by somebody else: {'; '.join(left)}" if left else None

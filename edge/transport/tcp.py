@@ -1,0 +1,191 @@
+"""Lean sockets: a write goes out at once when nothing is queued, a read goes through one shared buffer.
+
+They are Twisted's own transports with two methods replaced; closing, aborting, producers, half-close and errors stay
+Twisted's. An error met while writing at once is never reported from inside `write`: the bytes are queued and the
+reactor meets the same error in its ordinary place, so that `connectionLost` never runs under its own protocol's feet.
+"""
+
+import socket
+from collections.abc import Iterable
+from errno import EAGAIN, ENOBUFS
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import main, tcp, unix
+from twisted.internet.address import IPv6Address, UNIXAddress
+from twisted.internet.error import getConnectError
+
+QUEUE = 64 * 1024
+"""Bytes queued on a socket above which its producer is paused."""
+
+SEND = 256 * 1024
+"""The most bytes handed to the kernel in one go, so that one large answer does not hold up the others."""
+
+_BUFFER = bytearray(256 * 1024)
+# One buffer for all: a reactor reads one socket at a time and copies out what came. recv(262144) would have to
+# allocate that much for every read, and small reads would pay for large ones.
+_VIEW = memoryview(_BUFFER)
+
+if TYPE_CHECKING:
+    _Base = tcp.Connection
+else:
+    _Base = object
+
+
+class Lean(_Base):
+    """Goes before one of Twisted's connection classes."""
+
+    bufferSize = QUEUE
+    SEND_LIMIT = SEND
+    _broken = False
+
+    def doRead(self) -> Any:
+        """Read once, at most 256 KiB; what is left waits for the next turn, so that every socket gets its own."""
+        try:
+            count = self.socket.recv_into(_BUFFER)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+        if not count:
+            # A reset that a write has met is told only once: the read after it looks like an orderly end.
+            return main.CONNECTION_LOST if self._broken else main.CONNECTION_DONE
+        self.protocol.dataReceived(bytes(_VIEW[:count]))
+        return None
+
+    def write(self, data: bytes) -> None:
+        """Send now what the kernel takes now, queue the rest; `data` is bytes, as for every Twisted transport."""
+        if self.dataBuffer or self._tempDataBuffer or self.TLS or not data:
+            super().write(data)
+            return
+        if not self.connected or self._writeDisconnected:
+            return
+        if not isinstance(data, bytes):
+            raise TypeError("Data must be bytes")
+        rest: Any = data
+        try:
+            sent = self.socket.send(data if len(data) <= SEND else memoryview(data)[:SEND])
+        except OSError as failed:
+            self._broken = failed.errno not in (EAGAIN, ENOBUFS)
+        else:
+            if sent == len(data):
+                if self.producer is not None and not self.streamingProducer:
+                    self.startWriting()  # a pull producer is asked for more when the socket is writable again
+                return
+            if sent:
+                rest = memoryview(data)[sent:]
+        self._tempDataBuffer.append(rest)
+        self._tempDataLen += len(rest)
+        self._maybePauseProducer()
+        self.startWriting()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """One write for all the pieces: a copy costs less than a system call for each."""
+        self.write(b"".join(iovec))
+
+    def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def _isSendBufferFull(self) -> bool:
+        return self.unsent() > QUEUE
+
+
+class LeanServer(Lean, tcp.Server):
+    """The server's end of an accepted TCP connection."""
+
+    logstr = "connection"
+
+    def __init__(
+        self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any
+    ) -> None:
+        # Twisted's own also composes two strings for its log from what the protocol says of itself.
+        tcp.Connection.__init__(self, sock, protocol, reactor)
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.server = server
+        self.client = client
+        self.hostname: Any = client[0]
+        self.sessionno = sessionno
+        self.startReading()
+        self.connected = 1
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} #{self.sessionno} from {self.hostname}>"
+
+
+class LeanUNIXServer(LeanServer):
+    """The server's end of an accepted UNIX connection; it passes bytes only, no descriptors."""
+
+    def __init__(
+        self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any
+    ) -> None:
+        super().__init__(sock, protocol, (client, None), server, sessionno, reactor)
+
+    def getHost(self) -> Any:
+        return UNIXAddress(self.socket.getsockname())
+
+    def getPeer(self) -> Any:
+        return UNIXAddress(self.hostname or None)
+
+    def getTcpNoDelay(self) -> bool:
+        return False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """A UNIX socket never delays."""
+
+
+class LeanClient(Lean, tcp.Client):
+    """Our end of a TCP connection to a service."""
+
+    def createInternetSocket(self) -> socket.socket:
+        made: socket.socket = super().createInternetSocket()
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    def _connectDone(self) -> None:
+        super()._connectDone()
+        self.connector.factory.connected(self.protocol)
+
+
+class LeanUNIXClient(Lean, tcp.BaseClient):
+    """Our end of a UNIX connection to a service."""
+
+    addressFamily = socket.AF_UNIX
+
+    def __init__(self, path: str, connector: Any, reactor: Any) -> None:
+        self.connector = connector
+        self.realAddress: Any = path
+        self.addr: Any = path
+        try:
+            made = self.createInternetSocket()
+        except OSError as failed:
+            self._finishInit(None, None, getConnectError((failed.errno, str(failed))), reactor)
+        else:
+            self._finishInit(self.doConnect, made, None, reactor)
+
+    def getHost(self) -> Any:
+        return UNIXAddress(None)
+
+    def getPeer(self) -> Any:
+        return UNIXAddress(self.addr)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """A UNIX socket never delays."""
+
+    def _connectDone(self) -> None:
+        super()._connectDone()
+        self.connector.factory.connected(self.protocol)
+
+
+class LeanConnector(tcp.Connector):
+    """Makes a `LeanClient`; its factory has `connected(protocol)`, told when the protocol has its transport."""
+
+    def _makeTransport(self) -> Any:
+        return LeanClient(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
+class LeanUNIXConnector(unix.Connector):
+    """Makes a `LeanUNIXClient`, likewise."""
+
+    def _makeTransport(self) -> Any:
+        return LeanUNIXClient(self.address, self, self.reactor)
