@@ -175,6 +175,8 @@ async def test_writing_after_the_end_is_harmless(pair, kind, kinds):
 @together
 async def test_a_peer_that_broke_off_is_never_told_from_inside_write(pair, kind, kinds, reactor):
     server, client = await pair(kind, kinds["remembers"])
+    client.transport.write(b"hello")
+    await server.heard(5)
     server.transport.pauseProducing()
     client.transport.abortConnection()
     await client.ended
