@@ -1,0 +1,286 @@
+"""The keys that the gate asks: read from the export, kept in step with the record, never lost to a broken file.
+
+Once a second a thread compares the record's generation with the export's, makes a lagging or damaged export anew, and
+reads it if it changed. The reactor then indexes it in slices, and only a table that is whole takes the old one's place.
+Whatever fails on the way leaves the last good table in force, with one line in the log and words in `status`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from edge.core.digests import Digest
+from edge.core.keys import Key
+from edge.core.secrets import possible
+from edge.errors import StoreError
+from edge.interfaces import IKeyStore
+from edge.stores import export
+from edge.stores.memory import Changed, Subscribers
+from edge.stores.pepper import locate, read_peppers
+from edge.stores.sqlite import SqliteKeyRecord
+from edge.stores.table import Slices, Table
+
+EVERY: Final = 1.0
+"""Seconds between two looks at the files."""
+PENDING: Final = 10_000
+"""The most keys that wait to be recorded under the current pepper; the others wait for their next use."""
+
+InThread = Callable[..., Deferred[Any]]
+Signature = tuple[int, int, int]
+
+
+@frozen
+class _Reading:
+    """What a look at the files brought."""
+
+    signature: Signature | None = None
+    problem: str = ""
+    notice: str = ""
+    table: Table | None = None
+    start: int = 0
+    count: int = 0
+
+
+@implementer(IKeyStore)
+class ExportedKeyStore(Service):
+    """Keys from the export in `folder`. `in_thread(function, *args)` runs it in a thread and gives a Deferred.
+
+    Before `startService` it has no keys and says so: `StoreError`.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        folder: Path,
+        environ: Mapping[str, str],
+        in_thread: InThread,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._folder = folder
+        self._environ = environ
+        self._in_thread = in_thread
+        self._now = now
+        # Used by one thread at a time: the loop waits for a look to end before it begins the next.
+        self._record = SqliteKeyRecord(folder, environ, now)
+        self._table = Table(0)
+        self._ready = False
+        self._problem = "the keys have not been read yet"
+        self._told = ""
+        self._signature: Signature | None = None
+        self._loaded: float | None = None
+        self._pending: dict[str, bytes] = {}
+        self._subscribers = Subscribers()
+        self._loop = LoopingCall(self.look)
+        self._loop.clock = clock
+        self._ended: Deferred[Any] = succeed(None)
+
+    # What requests ask
+
+    def find(self, secret: bytes) -> Key | None:
+        if not self._ready:
+            raise StoreError(self._problem)
+        if not possible(secret):
+            return None
+        table = self._table
+        by_digest = table.by_digest
+        found, current = None, b""
+        for position, (_, digest) in enumerate(table.digests):
+            made = digest(secret)
+            if position == 0:
+                current = made
+            offset = by_digest.get(made)
+            if offset is not None:
+                found = offset
+                if position:
+                    self._note_old_pepper(table.key(offset), current)
+        return None if found is None else table.key(found)
+
+    def get(self, key_id: str) -> Key | None:
+        if not self._ready:
+            raise StoreError(self._problem)
+        offset = self._table.by_id.get(key_id.encode("ascii", "replace"))
+        return None if offset is None else self._table.key(offset)
+
+    @property
+    def generation(self) -> int:
+        return self._table.generation
+
+    def subscribe(self, changed: Changed) -> Callable[[], None]:
+        return self._subscribers.add(changed)
+
+    def status(self) -> Mapping[str, object]:
+        return {
+            "generation": self._table.generation,
+            "keys": len(self._table.by_id),
+            "loaded": self._loaded,
+            "problem": self._problem,
+        }
+
+    # The watch
+
+    def startService(self) -> None:
+        """Read the keys before the first request can come, then look once a second."""
+        super().startService()  # type: ignore[no-untyped-call]
+        reading = self._read({})
+        changed: set[str] = set()
+        if reading.table is not None:
+            try:
+                for _ in reading.table.index(reading.start, reading.count, self._table, changed):
+                    pass
+            except StoreError as error:
+                self._say(str(error), reading.signature)
+            else:
+                self._take(reading, changed)
+        else:
+            self._say(reading.problem, reading.signature)
+        self._ended = self._loop.start(EVERY, now=False).addErrback(self._broken)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop looking, once a look that is under way has ended; the last table stays in force for requests that are still open."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+        return self._ended.addCallback(lambda _: self._record.close())
+
+    def look(self) -> Deferred[None]:
+        """One look at the files; the Deferred fires when what it brought counts. It never fails."""
+        pending, self._pending = self._pending, {}
+        return Deferred.fromCoroutine(self._look(pending))
+
+    async def _look(self, pending: Mapping[str, bytes]) -> None:
+        try:
+            reading: _Reading = await self._in_thread(self._read, pending)
+        except Exception:
+            self.log.failure("The keys could not be looked at; those that were read last stay in force")
+            self._problem = "the keys could not be looked at; see the log"
+            return
+        if reading.notice:
+            self.log.warn("{notice}", notice=reading.notice)
+        if reading.table is None:
+            self._say(reading.problem, reading.signature)
+            return
+        changed: set[str] = set()
+        before = self._table
+        try:
+            await self._in_slices(reading.table.index(reading.start, reading.count, before, changed))
+        except StoreError as error:
+            self._say(str(error), reading.signature)
+            return
+        self._take(reading, changed)
+        await self._in_slices(before.take_down())
+
+    def _in_slices(self, slices: Slices) -> Deferred[None]:
+        """Run a slice in each turn of the reactor, so that streams flow in between."""
+        done: Deferred[None] = Deferred()
+
+        def step() -> None:
+            try:
+                next(slices)
+            except StopIteration:
+                done.callback(None)
+            except Exception:
+                done.errback()
+            else:
+                self._clock.callLater(0, step)
+
+        step()
+        return done
+
+    def _take(self, reading: _Reading, changed: set[str]) -> None:
+        assert reading.table is not None
+        self._table, self._ready = reading.table, True
+        self._loaded = self._now()
+        self._say(reading.problem, reading.signature)
+        self.log.info(
+            "{count} keys read, generation {generation}", count=reading.count, generation=reading.table.generation
+        )
+        self._subscribers.tell(frozenset(changed))
+
+    def _say(self, problem: str, signature: Signature | None) -> None:
+        self._signature = signature
+        if problem and problem != self._told:
+            force = "those that were read last stay in force" if self._ready else "nobody is let in"
+            self.log.error("Keys: {problem}; {force}", problem=problem, force=force)
+        elif self._told and not problem:
+            self.log.info("Keys: all is well again")
+        self._told = problem
+        if problem or self._ready:
+            self._problem = problem
+
+    def _broken(self, failure: Any) -> None:
+        self.log.failure("The watch over the keys ended", failure)
+        self._problem = "the watch over the keys ended; restart the gate"
+
+    def _note_old_pepper(self, key: Key, digest: bytes) -> None:
+        if len(self._pending) < PENDING:
+            self._pending[key.id] = digest
+
+    # In the thread
+
+    def _read(self, pending: Mapping[str, bytes]) -> _Reading:
+        """Bring the export up to date with the record, and read it if it is not the one in force."""
+        notice, problems = "", []
+        path = self._folder / export.FILE
+        if self._record.exists:
+            try:
+                if pending:
+                    with self._record.change("gate") as changes:
+                        for key_id, digest in pending.items():
+                            changes.redigest(key_id, digest)
+                generation = self._record.generation()
+                # The table in force says what the export holds, unless the file was touched since.
+                if (
+                    generation != self._table.generation or _signature(path) != self._signature
+                ) and self._record.export():
+                    notice = f"{path} lagged behind the record, was damaged or missing, and was made anew"
+            except StoreError as error:
+                problems.append(str(error))
+        elif self._table.generation or path.exists():
+            problems.append(f"{self._folder / 'keys.sqlite'} is missing")
+        signature = _signature(path)
+        if self._ready and signature == self._signature and signature is not None:
+            return _Reading(signature, "; ".join(problems), notice)
+        if signature is None and not problems and not self._record.exists:
+            # A data folder before its first key: no keys, which is not the same as not knowing.
+            return _Reading(None, "", "", None if self._ready else Table(0))
+        try:
+            header, data, start = export.read(path)
+            if self._ready and header.sum == self._table.sum and header.generation == self._table.generation:
+                return _Reading(signature, "; ".join(problems), notice)
+            table = Table(header.generation, header.sum, data, self._digests(header))
+        except StoreError as error:
+            problems.append(str(error))
+            # Not remembered, so that the next look tries again.
+            return _Reading(None, "; ".join(problems), notice)
+        return _Reading(signature, "; ".join(problems), notice, table, start, header.count)
+
+    def _digests(self, header: export.Header) -> tuple[tuple[int, Digest], ...]:
+        peppers = read_peppers(self._folder, self._environ)
+        path, _ = locate(self._folder, self._environ)
+        if peppers is None:
+            raise StoreError(f"{path}: the pepper is missing: without it no key works; bring it back from a backup")
+        marks = peppers.fingerprints()
+        for number, mark in header.peppers.items():
+            if marks.get(number) != mark:
+                raise StoreError(f"{path}: pepper {number} is missing or is not the one that the keys were made with")
+        return tuple((number, digest) for number, digest in peppers.digests() if number in header.peppers)
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

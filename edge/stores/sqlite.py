@@ -1,0 +1,439 @@
+"""The record of keys, `keys.sqlite`: every change is one transaction, and has an export made of it before it counts as done.
+
+Order of a change: the folder is locked for writers, rows are changed, the new export is written beside the old one down
+to the disk, the transaction is committed, the export is put in its place. A full disk stops it before anything
+counts; a process killed between the last two steps leaves an export that lags by its generation, which the gate sees
+within a second and makes anew.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import define, evolve, field, frozen
+
+from edge.core.keyrecord import HistoryEntry, KeyRecord, NewKey
+from edge.core.keyrules import to_key, to_rules
+from edge.core.keys import Key
+from edge.errors import StoreError
+from edge.stores import export
+from edge.stores.database import BUSY, open_database, transaction
+from edge.stores.pepper import LIVE, Peppers, locate, read_peppers
+
+FILE: Final = "keys.sqlite"
+HISTORY: Final = 200_000
+"""The most rows of history that are kept."""
+DELETED: Final = 100_000
+"""The most digests of deleted keys that are kept."""
+LARGEST_RULES: Final = 64 * 1024
+"""The most bytes that the rules of one key take."""
+_COLUMNS: Final = "id, rules, description, created, created_by, origin, replaces, replaced_by, weak, pepper, changed"
+
+
+@frozen
+class Known:
+    """What the record says of a secret: the key it belongs to, or the one it belonged to before that was deleted."""
+
+    key: str
+    deleted: bool
+
+
+@define
+class SqliteKeyRecord:
+    """The record in a data folder. Every method may block for as long as the disk and other writers take: seconds at worst.
+
+    One object serves one thread at a time. All raise `edge.errors.StoreError`.
+    """
+
+    folder: Path
+    environ: Mapping[str, str] = field(factory=lambda: dict(os.environ), repr=False)
+    clock: Callable[[], float] = time.time
+    _connection: sqlite3.Connection | None = field(default=None, init=False, repr=False)
+    _inode: int = field(default=0, init=False, repr=False)
+
+    # Reading
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a record at all."""
+        return (self.folder / FILE).exists()
+
+    def generation(self) -> int:
+        """Grows with every change."""
+        return _generation(self._open())
+
+    def find(self, *, user: str | None = None, prefix: str = "") -> list[KeyRecord]:
+        """Keys, oldest first: all, those of a person, or those whose id begins with `prefix`."""
+        rows = _query(
+            self._open(),
+            # The columns are a constant of this module.
+            f"SELECT {_COLUMNS} FROM keys WHERE (? IS NULL OR user = ?) AND substr(id, 1, ?) = ? ORDER BY created, id",  # noqa: S608
+            (user, user, len(prefix), prefix),
+        )
+        return [_record(row) for row in rows]
+
+    def get(self, key_id: str) -> KeyRecord | None:
+        """The key with exactly this id."""
+        return _get(self._open(), key_id)
+
+    def count(self) -> int:
+        ((count,),) = _query(self._open(), "SELECT count(*) FROM keys")
+        return int(count)
+
+    def history(self, key_id: str | None = None, limit: int = 1000) -> list[HistoryEntry]:
+        """The newest `limit` changes of a key, or of all, oldest first; `key_id` may be that of a deleted key."""
+        rows = _query(
+            self._open(),
+            "SELECT at, key, action, by, detail, generation FROM history WHERE ? IS NULL OR key = ? ORDER BY number DESC LIMIT ?",
+            (key_id, key_id, limit),
+        )
+        made = [
+            HistoryEntry(at=at, key=key, action=action, by=by, detail=json.loads(detail), generation=generation)
+            for at, key, action, by, detail, generation in rows
+        ]
+        return made[::-1]
+
+    def known(self, secret: bytes) -> Known | None:
+        """What is on record of a secret."""
+        peppers = self._peppers()
+        if peppers is None:
+            return None
+        connection = self._open()
+        for _, digest in peppers.digests():
+            made = digest(secret)
+            for table, deleted in (("keys", False), ("deleted", True)):
+                # The table's name is one of the two above.
+                if rows := _query(connection, f"SELECT id FROM {table} WHERE digest = ?", (made,)):  # noqa: S608
+                    return Known(rows[0][0], deleted)
+        return None
+
+    # Changing
+
+    @contextmanager
+    def change(self, by: str) -> Iterator["Changes"]:
+        """One change by somebody (`cli:alice`, `gate`): when the block ends all of it is on record and in the export, or nothing is."""
+        with self._writers_lock():
+            connection = self._open()
+            with transaction(connection):
+                changes = Changes(connection, self._make_peppers(connection), by, self.clock())
+                yield changes
+                place = self._prepare(connection) if changes.commit() else None
+            if place is not None:
+                self._place(place)
+
+    def export(self, *, always: bool = False) -> bool:
+        """Make the export anew where it lags, is damaged or missing, or `always`. Returns whether it was made."""
+        with self._writers_lock():
+            connection = self._open()
+            if not always:
+                try:
+                    if export.read(self.folder / export.FILE)[0].generation == _generation(connection):
+                        return False
+                except StoreError:
+                    pass  # whatever is wrong with it, it is made anew below
+            with transaction(connection):
+                place = self._prepare(connection)
+            self._place(place)
+            return True
+
+    def renew_pepper(self, by: str) -> int:
+        """Begin a new pepper beside the current one. Returns its number."""
+        with self._writers_lock():
+            connection = self._open()
+            with transaction(connection):
+                peppers = self._make_peppers(connection)
+                if len(peppers.values) >= LIVE:
+                    raise StoreError(
+                        f"peppers {', '.join(map(str, sorted(peppers.values)))} are live; retire the older one first"
+                    )
+                ((highest,),) = _query(connection, "SELECT max(number) FROM peppers")
+                renewed = peppers.with_new(highest + 1)
+                # The file first: a pepper that nothing needs does no harm, a record of a lost one would.
+                renewed.write()
+                _register(connection, renewed, self.clock())
+                _note(connection, self.clock(), "", "repeppered", by, {"new": renewed.current})
+                _grow(connection)
+                place = self._prepare(connection)
+            self._place(place)
+            return renewed.current
+
+    def needing(self, pepper: int) -> list[KeyRecord]:
+        """The keys that work only as long as this pepper lives."""
+        rows = _query(self._open(), f"SELECT {_COLUMNS} FROM keys WHERE pepper = ? ORDER BY created, id", (pepper,))  # noqa: S608
+        return [_record(row) for row in rows]
+
+    def retire_pepper(self, number: int, by: str, *, force: bool = False) -> list[KeyRecord]:
+        """End an old pepper. Keys that still need it stop it, or die with `force`: they are returned."""
+        peppers = self._peppers()
+        if peppers is None or number not in peppers.values:
+            raise StoreError(f"pepper {number} is not live")
+        if number == peppers.current:
+            raise StoreError(f"pepper {number} is the current one; begin a new one first")
+        with self.change(by) as changes:
+            dying = self.needing(number)
+            if dying and not force:
+                raise StoreError(
+                    f"{len(dying)} keys were not used since pepper {number} was replaced, and would die with it"
+                )
+            for record in dying:
+                changes.delete(record.id)
+            changes.retire(number)
+        # The record first: a pepper that is live in the file only does no harm.
+        peppers.without(number).write()
+        return dying
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # Within
+
+    def _open(self) -> sqlite3.Connection:
+        path = self.folder / FILE
+        try:
+            inode = path.stat().st_ino
+        except OSError:
+            inode = 0
+        if self._connection is not None and inode != self._inode:
+            # Restored or replaced under our feet: the old file is no longer the truth.
+            self.close()
+        if self._connection is None:
+            self._connection = open_database(path, "keys")
+            self._inode = path.stat().st_ino
+        return self._connection
+
+    def _peppers(self) -> Peppers | None:
+        peppers = read_peppers(self.folder, self.environ)
+        marks = _marks(self._open())
+        path, _ = locate(self.folder, self.environ)
+        if peppers is None:
+            if marks:
+                raise StoreError(
+                    f"{path}: the pepper of this record is missing; bring it back from a backup: without it no key works"
+                )
+            return None
+        found = peppers.fingerprints()
+        for number, mark in marks.items():
+            if found.get(number) != mark:
+                raise StoreError(
+                    f"{path}: pepper {number} is missing or is not the one that this record's keys were made with"
+                )
+        return peppers
+
+    def _make_peppers(self, connection: sqlite3.Connection) -> Peppers:
+        peppers = self._peppers()
+        if peppers is None:
+            path, credential = locate(self.folder, self.environ)
+            peppers = Peppers(path, {}, credential).with_new(1)
+            peppers.write()
+        _register(connection, peppers, self.clock())
+        return peppers
+
+    def _prepare(self, connection: sqlite3.Connection) -> Callable[[], None]:
+        marks = _marks(connection)
+        rows = connection.execute("SELECT digest, pepper, id, rules FROM keys ORDER BY id")
+        try:
+            return export.prepare(self.folder, _generation(connection), marks, (export.line(*row) for row in rows))
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder / export.FILE}: cannot be written: {error.strerror}; nothing was changed"
+            ) from error
+
+    def _place(self, place: Callable[[], None]) -> None:
+        try:
+            place()
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder / export.FILE}: cannot be replaced: {error.strerror}; "
+                "the change is on record and counts once the gate can make its export anew"
+            ) from error
+
+    @contextmanager
+    def _writers_lock(self) -> Iterator[None]:
+        """The folder itself is the lock, so that there is no file to be lost or to belong to the wrong user."""
+        try:
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: cannot be opened: {error.strerror}") from error
+        try:
+            patience = time.monotonic() + BUSY
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > patience:
+                        raise StoreError(
+                            f"{self.folder}: another command has been changing keys for {BUSY:.0f} s"
+                        ) from None
+                    time.sleep(0.005)
+            yield
+        finally:
+            os.close(handle)
+
+
+@define
+class Changes:
+    """What one change does; made by `SqliteKeyRecord.change`."""
+
+    _connection: sqlite3.Connection
+    _peppers: Peppers
+    _by: str
+    _now: float
+    _notes: list[tuple[str, str, Mapping[str, Any]]] = field(factory=list, init=False)
+
+    def add(self, new: NewKey) -> KeyRecord:
+        """Put a key on record. Raises StoreError where its id or its secret is there already."""
+        number, digest = self._peppers.digests()[0]
+        record = evolve(new.record, pepper=number, changed=self._now)
+        row = (
+            record.id, digest(new.secret), number, record.key.user, _rules(record.key), record.description, record.created,
+            record.created_by, record.origin, record.replaces, record.replaced_by, record.weak, self._now,
+        )  # fmt: skip
+        try:
+            self._connection.execute("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"a key with the id {record.id} or with the same secret is on record already") from error
+        self._notes.append((record.id, record.origin, to_rules(record.key)))
+        return record
+
+    def edit(self, key: Key, action: str = "edited", **about: str) -> KeyRecord:
+        """Give a key other rules, and what else is said `about` it: description, replaced_by."""
+        before = self.get(key.id)
+        after = evolve(before, key=key, changed=self._now, **about)  # type: ignore[arg-type]
+        self._connection.execute(
+            "UPDATE keys SET user = ?, rules = ?, description = ?, replaced_by = ?, changed = ? WHERE id = ?",
+            (key.user, _rules(key), after.description, after.replaced_by, self._now, key.id),
+        )
+        old, new = _told(before), _told(after)
+        changed = {
+            name: [old.get(name), new.get(name)]
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        }
+        if changed:
+            self._notes.append((key.id, action, changed))
+        return after
+
+    def delete(self, key_id: str) -> KeyRecord:
+        """Take a key off the record; its history stays, and so does its digest, lest an import bring it back."""
+        record = self.get(key_id)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO deleted SELECT digest, id, ? FROM keys WHERE id = ?", (self._now, key_id)
+        )
+        self._connection.execute("DELETE FROM keys WHERE id = ?", (key_id,))
+        self._notes.append((key_id, "deleted", _told(record)))
+        return record
+
+    def redigest(self, key_id: str, digest: bytes) -> None:
+        """Record a key under the current pepper, after its secret was shown. A key that is gone meanwhile stays gone."""
+        number = self._peppers.current
+        done = self._connection.execute(
+            "UPDATE keys SET digest = ?, pepper = ?, changed = ? WHERE id = ? AND pepper <> ?",
+            (digest, number, self._now, key_id, number),
+        )
+        if done.rowcount:
+            self._notes.append((key_id, "repeppered", {"pepper": number}))
+
+    def retire(self, pepper: int) -> None:
+        """Mark a pepper as one that nothing is digested with any more."""
+        self._connection.execute("UPDATE peppers SET retired = ? WHERE number = ?", (self._now, pepper))
+        self._notes.append(("", "repeppered", {"retired": pepper}))
+
+    def get(self, key_id: str) -> KeyRecord:
+        """The key as this change finds it. Raises StoreError where there is none."""
+        if record := _get(self._connection, key_id):
+            return record
+        raise StoreError(f"there is no key {key_id}")
+
+    def commit(self) -> bool:
+        """Grow the generation and write the history; False where nothing was changed."""
+        if not self._notes:
+            return False
+        _grow(self._connection)
+        for key_id, action, detail in self._notes:
+            _note(self._connection, self._now, key_id, action, self._by, detail)
+        self._connection.execute(
+            "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?", (HISTORY,)
+        )
+        return True
+
+
+def _rules(key: Key) -> str:
+    text = json.dumps(to_rules(key), separators=(",", ":"), sort_keys=True)
+    if len(text) > LARGEST_RULES:
+        raise StoreError(f"the rules of key {key.id} take {len(text)} bytes; at most {LARGEST_RULES} are kept")
+    return text
+
+
+def _told(record: KeyRecord) -> dict[str, Any]:
+    return {**to_rules(record.key), "description": record.description, "replaced_by": record.replaced_by}
+
+
+def _record(row: Sequence[Any]) -> KeyRecord:
+    key_id, rules, description, created, created_by, origin, replaces, replaced_by, weak, pepper, changed = row
+    try:
+        key = to_key(key_id, json.loads(rules))
+    except ValueError as error:
+        raise StoreError(f"{FILE}: {error}") from error
+    return KeyRecord(
+        key=key,
+        description=description,
+        created=created,
+        created_by=created_by,
+        origin=origin,
+        replaces=replaces,
+        replaced_by=replaced_by,
+        weak=weak,
+        pepper=pepper,
+        changed=changed,
+    )
+
+
+def _get(connection: sqlite3.Connection, key_id: str) -> KeyRecord | None:
+    rows = _query(connection, f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,))  # noqa: S608
+    return _record(rows[0]) if rows else None
+
+
+def _query(connection: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    try:
+        return connection.execute(statement, values).fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(f"{FILE}: cannot be read: {error}") from error
+
+
+def _marks(connection: sqlite3.Connection) -> dict[int, str]:
+    return dict(_query(connection, "SELECT number, fingerprint FROM peppers WHERE retired IS NULL"))
+
+
+def _generation(connection: sqlite3.Connection) -> int:
+    ((generation,),) = _query(connection, "SELECT value FROM meta WHERE name = 'generation'")
+    return int(generation)
+
+
+def _grow(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
+
+
+def _note(
+    connection: sqlite3.Connection, at: float, key_id: str, action: str, by: str, detail: Mapping[str, Any]
+) -> None:
+    connection.execute(
+        "INSERT INTO history (at, key, action, by, detail, generation) VALUES (?, ?, ?, ?, ?, ?)",
+        (at, key_id, action, by, json.dumps(detail, sort_keys=True), _generation(connection)),
+    )
+
+
+def _register(connection: sqlite3.Connection, peppers: Peppers, now: float) -> None:
+    for number, mark in peppers.fingerprints().items():
+        connection.execute(
+            "INSERT OR IGNORE INTO peppers (number, fingerprint, since) VALUES (?, ?, ?)", (number, mark, now)
+        )
