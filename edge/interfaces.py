@@ -1,6 +1,6 @@
 """What a plugin, a store, an authenticator or a sink must do: contracts in prose, for whoever writes another one."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.web.resource import IResource
@@ -8,6 +8,7 @@ from zope.interface import Attribute, Interface
 
 from edge.core.attempts import Attempt
 from edge.core.keys import Key
+from edge.core.levels import Level, Verdict
 from edge.core.service import Rule, Traits
 
 # zope.interface methods have no `self`, and their bodies are their docstrings.
@@ -132,3 +133,36 @@ class IBench(Interface):
     def local(resource: IResource, traits: Traits) -> IService:
         """A service that a twisted.web resource answers in this process. It sees requests that were admitted, with the
         body (at most 1 MiB) already read and the path below the service's route in `postpath`."""
+
+
+class ILimitEngine(Interface):
+    """Where limits are counted: in this process, or in a store that several gates share.
+
+    Every method is a coroutine; one that counts in memory ends without ever waiting. Times are Unix seconds.
+    """
+
+    shared = Attribute("Whether other gates count in the same place, so that places at the hardware need a lease.")
+
+    async def take(levels: Sequence[Level], costs: Sequence[float], now: float) -> Verdict:
+        """Charge each cost to its level, in one atomic step: every level, or none where one of them refuses.
+
+        A level in shadow never refuses; it is charged where the cost fits. Raises StoreError where the count cannot
+        be reached and nobody may pass uncounted.
+        """
+
+    async def settle(levels: Sequence[Level], corrections: Sequence[float], windows: Sequence[int], now: float) -> None:
+        """Add to each level what a charge turned out to differ by (negative gives back); a calendar period that has
+        ended since, told by its number in `windows`, is left alone. Never raises: what cannot be told now is kept,
+        bounded, and told later."""
+
+    async def look(levels: Sequence[Level], now: float) -> Verdict:
+        """How the levels stand, charging nothing. Raises StoreError."""
+
+    async def lease(holder: str, bounds: Sequence[tuple[str, int]]) -> bool:
+        """Take one place in every (name, size) for `holder`, or none; asked again by the same holder, it renews them.
+
+        A lease that is not renewed ends by itself. Raises StoreError.
+        """
+
+    async def free(holder: str, bounds: Sequence[tuple[str, int]]) -> None:
+        """Give the holder's places back; harmless when it holds none. Never raises."""

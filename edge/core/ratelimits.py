@@ -1,0 +1,99 @@
+"""Where a caller stands, in the header fields that SDKs read, and the refusal of who has none left."""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from edge.core.headers import Pair
+from edge.core.levels import Level, Standing, Verdict
+from edge.core.refusal import Refusal
+
+PERIOD: Final = {"second": "a second", "minute": "a minute", "hour": "an hour", "day": "a day", "month": "a month"}
+WHOSE: Final = {"gate": "this server", "service": "this service", "user": "you", "key": "this key"}
+LONGEST: Final = 366 * 86400.0
+"""What is told in place of a wait without end, seconds."""
+
+
+def pairs(standings: Sequence[Standing], dialect: str, now: float) -> list[Pair]:
+    """`x-ratelimit-*` as OpenAI spells it, `anthropic-ratelimit-*` for Anthropic's clients; of each unit the tightest level."""
+    tight: dict[str, Standing] = {}
+    for standing in standings:
+        level = standing.level
+        if not level.shadow and (level.unit not in tight or standing.remaining < tight[level.unit].remaining):
+            tight[level.unit] = standing
+    told: list[Pair] = []
+    for unit, standing in tight.items():
+        limit, remaining = b"%d" % standing.level.amount, b"%d" % standing.remaining
+        if dialect == "anthropic":
+            word = unit.replace("_", "-").encode()
+            at = datetime.fromtimestamp(math.ceil(now + standing.reset), UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+            told += [
+                (b"anthropic-ratelimit-%s-limit" % word, limit),
+                (b"anthropic-ratelimit-%s-remaining" % word, remaining),
+                (b"anthropic-ratelimit-%s-reset" % word, at),
+            ]
+        else:
+            word = unit.replace("_", "-").encode()
+            told += [
+                (b"x-ratelimit-limit-%s" % word, limit),
+                (b"x-ratelimit-remaining-%s" % word, remaining),
+                (b"x-ratelimit-reset-%s" % word, span(standing.reset)),
+            ]
+    return told
+
+
+def span(seconds: float) -> bytes:
+    """Seconds in OpenAI's form, `6m0s`, `1.5s` or `20ms`, rounded up to the millisecond."""
+    ms = math.ceil(min(seconds, LONGEST) * 1000 - 1e-6)
+    if ms < 1000:
+        return b"%dms" % ms
+    whole, rest = divmod(ms, 1000)
+    minutes, whole = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    tail = f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
+    head = (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "")
+    return f"{head}{tail}s".encode()
+
+
+def after(seconds: float) -> list[Pair]:
+    """`retry-after-ms`, which SDKs read before `Retry-After`."""
+    return [(b"retry-after-ms", b"%d" % math.ceil(seconds * 1000))]
+
+
+def refusing(verdict: Verdict) -> Standing:
+    """The level that keeps a refused charge waiting longest."""
+    return max((one for one in verdict.standings if one.wait and not one.level.shadow), key=lambda one: one.wait)
+
+
+def refusal(verdict: Verdict, dialect: str, now: float) -> Refusal:
+    """The refusal of a verdict that did not pass: `rate-limited`, or `budget-spent` where a calendar period is used up.
+
+    Trying again is pointless before a budget's reset, and where a request is larger than the whole limit.
+    """
+    tight = refusing(verdict)
+    level = tight.level
+    endless = math.isinf(tight.wait)
+    seconds = min(tight.wait, tight.reset if endless else LONGEST, LONGEST)
+    told = pairs(verdict.standings, dialect, now)
+    if not endless:
+        told += after(seconds)
+    if level.calendar or endless:
+        told.append((b"x-should-retry", b"false"))
+    return Refusal(
+        "budget-spent" if level.calendar else "rate-limited",
+        _say(level, tight, endless),
+        retry_after=seconds,
+        retry=not (level.calendar or endless),
+        extra=tuple(told),
+    )
+
+
+def _say(level: Level, tight: Standing, endless: bool) -> str:
+    unit = level.unit.replace("_", " ")
+    share = f"{level.amount} {unit} {PERIOD[level.limit.period]} for {WHOSE[level.scope]}"
+    if endless:
+        return f"This request may cost more than {share}; ask for less, for example with a smaller max_tokens."
+    if level.calendar:
+        return f"The budget of {share} is spent; it begins anew in {span(math.ceil(tight.wait)).decode()}."
+    return f"The limit is {share}; try again in {span(tight.wait).decode()}."
