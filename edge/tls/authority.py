@@ -39,6 +39,8 @@ class LocalAuthority:
 
     root: Identity
     domains: tuple[str, ...]
+    bare: tuple[str, ...]
+    """Suffixes such as `.server` that it may not sign, since the host's own `server` alone is permitted."""
     networks: tuple[IPv4Network | IPv6Network, ...]
 
     @property
@@ -59,7 +61,8 @@ class LocalAuthority:
     def may_name(self, name: str) -> bool:
         """Whether it may sign the host name (lower case, `*.` allowed)."""
         plain = name.removeprefix("*.")
-        return any(plain == domain or plain.endswith(f".{domain}") for domain in self.domains)
+        permitted = any(plain == domain or plain.endswith(f".{domain}") for domain in self.domains)
+        return permitted and not any(f".{plain}".endswith(suffix) and name != suffix[1:] for suffix in self.bare)
 
     def may_sign(self, address: Address) -> bool:
         """Whether it may sign the address."""
@@ -136,6 +139,7 @@ def load_authority(folder: Path) -> LocalAuthority:
     return LocalAuthority(
         root,
         tuple(each.value for each in permitted if isinstance(each, x509.DNSName)),
+        tuple(each.value for each in constraints.excluded_subtrees or [] if isinstance(each, x509.DNSName)),
         tuple(
             each.value
             for each in permitted
@@ -160,8 +164,7 @@ def renew_authority(folder: Path, names: Sequence[str], addresses: Sequence[Addr
 def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now: float) -> None:
     """Make the pair in a folder of its own and rename that, so that there is never half a CA."""
     make_folder(folder.parent)
-    own = sorted({name.removeprefix("*.") for name in names})
-    domains = [*PRIVATE_DOMAINS, *(name for name in own if not _is_private(name))]
+    domains, bare = _domains(names)
     networks = [*PRIVATE_NETWORKS]
     networks += [ip_network(each) for each in addresses if not any(_within(each, one) for one in PRIVATE_NETWORKS)]
     host = next((name for name in names if not name.startswith("localhost")), "localhost").partition(".")[0]
@@ -175,7 +178,9 @@ def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now:
         subject.issuer_name(_name(f"aigate CA of {host[:30]}, {day}"))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.NameConstraints(permitted, None), critical=True)
+        .add_extension(
+            x509.NameConstraints(permitted, [x509.DNSName(suffix) for suffix in bare] or None), critical=True
+        )
     )
     certificate = builder.sign(key, hashes.SHA256())
     fresh = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
@@ -189,6 +194,19 @@ def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now:
         shutil.rmtree(fresh, ignore_errors=True)
         raise TLSError(f"{folder}: the local CA cannot be written here: {error.strerror}") from error
     sync_folder(folder.parent)
+
+
+def _domains(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The domains that a CA for `names` may sign, and the suffixes that it may not.
+
+    A constraint permits what lies below it (RFC 5280, section 4.2.1.10), so that a host called `dev` would open all of
+    `.dev`: the leading dot, which OpenSSL, Go, Firefox and webpki read as "below, not itself", closes it again. One
+    that would close a permitted domain, such as `box` above `fritz.box`, is left out.
+    """
+    own = sorted({name.removeprefix("*.") for name in names if not _is_private(name.removeprefix("*."))})
+    domains = [*PRIVATE_DOMAINS, *(name for name in own if "." in name)]
+    bare = [name for name in own if "." not in name and not any(each.endswith(f".{name}") for each in domains)]
+    return domains + bare, [f".{name}" for name in bare]
 
 
 def _certificate(common: str, life: Life, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
