@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,7 +17,7 @@ from edge.errors import TLSError
 from edge.tls.authority import LocalAuthority, open_authority
 from edge.tls.contexts import PROTOCOLS, Contexts, Shown, contexts, shown
 from edge.tls.directory import Directory, day
-from edge.tls.host import Address, host_addresses, host_names
+from edge.tls.host import Address, host_addresses, host_names, is_host_name
 from edge.tls.identity import Identity
 from edge.tls.local import local_identity
 
@@ -127,17 +128,18 @@ class CertificateService(Service):
 
 @define(eq=False)
 class LocalLeaf:
-    """The leaf that the local CA signs for this host and the configured `names`, in `file`."""
+    """The leaf that the local CA signs for this host and for the configured `names` and `addresses`, in `file`."""
 
     file: Path
     names: tuple[str, ...]
+    addresses: tuple[Address, ...]
     host: Callable[[], Host]
     _left_out: frozenset[str] = field(init=False, default=frozenset())
 
     def wanted(self) -> Host:
         """All names and addresses that it should be valid for."""
         names, addresses = self.host()
-        return tuple(dict.fromkeys((*names, *self.names))), addresses
+        return tuple(dict.fromkeys((*names, *self.names))), tuple(dict.fromkeys((*addresses, *self.addresses)))
 
     def identity(self, authority: LocalAuthority, now: float) -> tuple[Identity, str]:
         """The Identity at `now`, and why it is a new one, "" where it is not. Raises TLSError."""
@@ -172,21 +174,42 @@ def certificates(
 ) -> CertificateService:
     """A service whose `contexts` are ready: the CA and the leaf are made in `data` where they are missing, files are read.
 
-    Meant for makeService: raises TLSError with a line for the operator, before anything listens. `names` are lower case
-    and in ASCII; with "files" they are looked for in `certs_dir`, with "local" our own CA signs them.
+    Meant for makeService: raises TLSError with a line for the operator, before anything listens. With "files" the
+    `names` are looked for in `certs_dir`, with "local" our own CA signs them, addresses among them too.
     """
     files = certificate == "files"
-    leaf = LocalLeaf(data / "tls" / "local.pem", () if files else tuple(names), host)
+    plain, addressed = _sorted_out(names)
+    leaf = LocalLeaf(data / "tls" / "local.pem", *(((), ()) if files else (plain, addressed)), host)
     wanted, addresses = leaf.wanted()
     authority = open_authority(data / "ca", leaf.file, wanted, addresses, now())
     default, _ = leaf.identity(authority, now())
     directory = Directory(certs_dir) if files and certs_dir else None
     if directory is not None:
         directory.refresh(now())
-    served = tuple(names) if files else ()
+    served = plain if files else ()
     found = directory.identities if directory is not None else ()
     made = contexts(table(default, found, served), protocols, minimum)
     return CertificateService(clock, now, authority, leaf, directory, served, made)
+
+
+def _sorted_out(written: Sequence[str]) -> tuple[tuple[str, ...], tuple[Address, ...]]:
+    """Names in the form that certificates use, and the addresses among them. Raises TLSError for what is neither."""
+    names: list[str] = []
+    addresses: list[Address] = []
+    for text in written:
+        try:
+            addresses.append(ip_address(text))
+            continue
+        except ValueError:
+            pass  # most are names, which are judged next
+        try:
+            name = text.strip().rstrip(".").encode("idna").decode("ascii").lower()
+        except UnicodeError:
+            name = ""
+        if not is_host_name(name.removeprefix("*.")):
+            raise TLSError(f"{text!r} is not a host name that a certificate can carry")
+        names.append(name)
+    return tuple(dict.fromkeys(names)), tuple(addresses)
 
 
 def table(default: Identity, found: Sequence[Identity], names: Sequence[str]) -> Shown:
