@@ -18,7 +18,8 @@ from zope.interface import Invalid
 from zope.interface.verify import verifyObject
 
 from edge.core.service import Traits
-from edge.errors import PluginError
+from edge.errors import HomeError, PluginError
+from edge.home import refuse_strangers
 from edge.interfaces import IKnownKind, IServicePlugin
 
 API: Final = 1
@@ -105,17 +106,22 @@ class Registry:
 def from_folder(folder: Path, shipped: bool = False) -> list[Found]:
     """The plugins of every `*.py` in a folder, in the order of file names; a name that begins with `_` is passed over.
 
-    Raises PluginError for a folder that cannot be read and for the first file that is broken.
+    Raises PluginError for a folder that cannot be read, for one of the operator's that others may write, and for the first
+    file that is broken.
     """
+    if not shipped:
+        _ours_alone(folder, "this plugin folder")
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix == ".py" and not path.name.startswith("_"))
     except OSError as error:
-        raise PluginError(folder, f"cannot read this plugin folder: {error.strerror}") from None
+        raise PluginError(folder, f"this plugin folder cannot be read: {error.strerror}") from None
     return [found for path in files for found in from_file(path, shipped)]
 
 
 def from_file(path: Path, shipped: bool = False) -> list[Found]:
     """The plugins that one file makes. Raises PluginError, with the line where that is known."""
+    if not shipped:
+        _ours_alone(path, "this plugin")
     # Two folders may hold a file of the same name, and neither may hide a module that is installed.
     name = f"aigate_plugin_{sha256(str(path.absolute()).encode()).hexdigest()[:12]}_{path.stem}"
     loader = _Source(name, str(path))
@@ -146,6 +152,14 @@ def from_entry_point(point: EntryPoint) -> list[Found]:
         raise
     except (Exception, SystemExit) as error:
         raise _told(error, source) from None
+
+
+def _ours_alone(path: Path, what: str) -> None:
+    # Whoever can write here runs code as the gate.
+    try:
+        refuse_strangers(path, what)
+    except HomeError as error:
+        raise PluginError(path, str(error).removeprefix(f"{path}: ")) from None
 
 
 class _Source(SourceFileLoader):
@@ -198,7 +212,7 @@ def _checked(plugin: Any, source: str, shipped: bool) -> Found:
 
 def _told(error: BaseException, source: str) -> PluginError:
     """An exception that a plugin raised, as one line with the plugin's own line."""
-    if isinstance(error, OSError) and error.__traceback__ is not None and error.filename == source:
+    if isinstance(error, OSError) and error.filename == source:
         return PluginError(source, f"cannot be read: {error.strerror}")
     if isinstance(error, SyntaxError):
         file = source if error.filename in (None, source) else f"{source}: {error.filename}"

@@ -239,13 +239,25 @@ def test_an_entry_point_to_something_else_is_told():
         load(points=[EntryPoint("x", "json:dumps", "aigate.plugins")])
 
 
+def test_a_folder_or_file_that_others_may_write_does_not_load(folder):
+    (folder / "cellar.py").write_text(CELLAR)
+    (folder / "cellar.py").chmod(0o666)
+    with pytest.raises(PluginError, match=r"cellar\.py: this plugin can be changed by others; `chmod go-w"):
+        load(folder)
+    (folder / "cellar.py").chmod(0o600)
+    load(folder)
+    folder.chmod(0o777)
+    with pytest.raises(PluginError, match="this plugin folder can be changed by others"):
+        load(folder)
+
+
 def test_files_that_begin_with_an_underscore_are_passed_over(folder):
     (folder / "_later.py").write_text("raise RuntimeError")
     load(folder)
 
 
 def test_a_missing_folder_is_told(tmp_path):
-    with pytest.raises(PluginError, match="cannot read this plugin folder: No such file or directory"):
+    with pytest.raises(PluginError, match="this plugin folder cannot be read: No such file or directory"):
         load(tmp_path / "nowhere")
 
 
