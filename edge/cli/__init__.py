@@ -71,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except click.UsageError as error:
         _tell(error.format_message())
-        if error.ctx:
-            _tell(f"`{error.ctx.command_path} --help` shows what there is")
+        _tell(f"`{error.ctx.command_path if error.ctx else 'aigate'} --help` shows what there is")
         return USAGE
     except click.ClickException as error:
         _tell(error.format_message())

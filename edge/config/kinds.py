@@ -99,7 +99,7 @@ class Upstream:
         if parts.path not in ("", "/") or "?" in text or "#" in text:
             raise ValueError("an upstream's address ends after the port: paths go on as the plugin maps them")
         if port == 0 or parts.netloc.endswith(":"):
-            raise ValueError(f"{text!r}: a port is a number from 1 to 65535")
+            raise ValueError(f"{text!r}: an upstream's port is a number from 1 to 65535")
         return cls(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80))
 
     @property

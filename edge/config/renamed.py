@@ -72,10 +72,14 @@ def _matching(raw: Any, pattern: tuple[str, ...]) -> list[tuple[tuple[str, ...],
 
 
 def _move(raw: dict[str, Any], old: tuple[str, ...], new: tuple[str, ...]) -> None:
-    table = raw
+    tables = [raw]
     for part in old[:-1]:
-        table = table[part]
-    value = table.pop(old[-1])
+        tables.append(tables[-1][part])
+    value = tables[-1].pop(old[-1])
+    # A table that held only what has moved goes with it: its name may be no section any more.
+    for part, above, below in reversed(list(zip(old, tables, tables[1:], strict=False))):
+        if not below:
+            del above[part]
     for part in new[:-1]:
         raw = raw.setdefault(part, {})
     raw[new[-1]] = value

@@ -28,7 +28,6 @@ WANTED: Final[dict[type, str]] = {
     str: 'text in quotes, like "name"',
     bool: "true or false",
     int: "a whole number, like 20",
-    float: "a number, like 0.5",
     dict: "a table",
     list: "a list, like [ … ]",
 }
@@ -146,8 +145,9 @@ def _made_of(origin: Any) -> Callable[[Any], bool]:
 def make_converter(base: Path) -> Converter:
     """A converter whose relative paths count from the folder `base`."""
     made = Converter(detailed_validation=True, forbid_extra_keys=True)
-    for kind in (str, bool, int, float):
+    for kind in (str, bool, int):
         made.register_structure_hook(kind, exactly(kind))
+    made.register_structure_hook(float, _number(float, float("-inf"), None, "a number, like 0.5"))
     seconds = written(_duration, 'a duration, like "10m"')
     by_kind: dict[Any, Callable[[Any, Any], Any]] = {
         kinds.Duration: seconds,

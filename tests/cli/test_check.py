@@ -1,0 +1,122 @@
+"""`aigate check`."""
+
+import json
+import os
+
+import pytest
+
+from edge.cli import main
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("AIGATE", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "aigate.toml"
+
+
+GOOD = """
+[services.chat]
+plugin = "ollama"
+[services.web]
+plugin = "http"
+route = "web.example.org/"
+upstreams = ["http://127.0.0.1:8000", "unix:/run/web.sock"]
+"""
+
+
+def test_a_good_file_is_named_with_its_services(file, capsys):
+    file.write_text(GOOD)
+    assert main(["check", "--config", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines() == [
+        f"{file}: good",
+        "SERVICE  PLUGIN  ROUTE             UPSTREAMS",
+        "chat     ollama  /chat/api         (the plugin's own)",
+        "web      http    web.example.org/  http://127.0.0.1:8000 unix:/run/web.sock",
+    ]
+
+
+def test_the_same_as_json(file, capsys):
+    file.write_text(GOOD + '[cors]\norigins = ["*"]\n')
+    assert main(["check", "--json", "--config", str(file)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is True
+    assert told["file"] == str(file)
+    assert len(told["warnings"]) == 1
+    assert told["services"]["web"] == {
+        "plugin": "http",
+        "route": "web.example.org/",
+        "upstreams": ["http://127.0.0.1:8000", "unix:/run/web.sock"],
+    }
+
+
+def test_every_error_is_printed_those_of_plugins_too(file, capsys):
+    file.write_text(
+        '[services.a]\nplugin = "olama"\n[services.b]\nplugin = "http"\noptions = { websockets = true }\n[limits]\nbody = "?"\n'
+    )
+    assert main(["check", "--config", str(file)]) == 78
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == f'{file}:2: services.a.plugin: "olama" is not a plugin; did you mean "ollama"?'
+    assert lines[1] == f'{file}:5: services.b.options.websockets: is not a setting; did you mean "websocket"?'
+    assert lines[2].startswith(f"{file}:7: limits.body: ")
+    assert len(lines) == 3
+
+
+def test_errors_as_json(file, capsys):
+    file.write_text("a = 1\nb = 2\n")
+    assert main(["check", "--json", "--config", str(file)]) == 78
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert [(error["file"], error["line"], error["path"]) for error in told["errors"]] == [
+        (str(file), 1, "a"),
+        (str(file), 2, "b"),
+    ]
+
+
+def test_without_a_file_the_defaults_are_said_to_hold(capsys):
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "no configuration file: the defaults hold\n"
+
+
+def test_a_file_that_others_may_write_is_not_read(file, capsys):
+    file.write_text("nonsense")
+    file.chmod(0o666)
+    assert main(["check", "--config", str(file)]) == 78
+    assert capsys.readouterr().err == f"{file}: the configuration can be changed by others; `chmod go-w {file}`\n"
+
+
+def test_a_plugin_of_ones_own_is_asked_and_one_that_others_may_write_is_not(file, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir(0o700)
+    (folder / "broken.py").write_text("1 / 0\n")
+    file.write_text('plugin_dirs = ["mine"]\n')
+    assert main(["check", "--config", str(file)]) == 78
+    assert f"{folder}/broken.py:1: ZeroDivisionError" in capsys.readouterr().err
+    (folder / "broken.py").unlink()
+    assert main(["check", "--config", str(file)]) == 0
+    folder.chmod(0o777)
+    capsys.readouterr()
+    assert main(["check", "--config", str(file)]) == 78
+    assert "a plugin folder can be changed by others" in capsys.readouterr().err
+
+
+def test_the_one_of_two_that_counts_is_named(tmp_path, monkeypatch, capsys):
+    own, system = tmp_path / ".config/aigate/aigate.toml", tmp_path / "system.toml"
+    own.parent.mkdir(parents=True)
+    own.touch(0o600)
+    system.touch(0o600)
+    monkeypatch.setattr("edge.config.load.find_configuration", lambda given, environ, _: find(given, environ, system))
+    from edge.home import find_configuration as find
+
+    assert main(["check"]) == 0
+    assert capsys.readouterr().err == f"aigate: {own}: taken as the configuration; {system} is passed over\n"
