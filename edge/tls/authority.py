@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge.core.expiry import BACKDATE, DAY, Life, leaf_life
+from edge.core.toplevel import TOP_LEVEL
 from edge.errors import TLSError
 from edge.files import keep_owner, make_folder, sync_folder, write_atomically
 from edge.tls.host import Address
@@ -39,8 +40,6 @@ class LocalAuthority:
 
     root: Identity
     domains: tuple[str, ...]
-    bare: tuple[str, ...]
-    """Suffixes such as `.server` that it may not sign, since the host's own `server` alone is permitted."""
     networks: tuple[IPv4Network | IPv6Network, ...]
 
     @property
@@ -61,8 +60,7 @@ class LocalAuthority:
     def may_name(self, name: str) -> bool:
         """Whether it may sign the host name (lower case, `*.` allowed)."""
         plain = name.removeprefix("*.")
-        permitted = any(plain == domain or plain.endswith(f".{domain}") for domain in self.domains)
-        return permitted and not any(f".{plain}".endswith(suffix) and name != suffix[1:] for suffix in self.bare)
+        return any(plain == domain or plain.endswith(f".{domain}") for domain in self.domains)
 
     def may_sign(self, address: Address) -> bool:
         """Whether it may sign the address."""
@@ -139,7 +137,6 @@ def load_authority(folder: Path) -> LocalAuthority:
     return LocalAuthority(
         root,
         tuple(each.value for each in permitted if isinstance(each, x509.DNSName)),
-        tuple(each.value for each in constraints.excluded_subtrees or [] if isinstance(each, x509.DNSName)),
         tuple(
             each.value
             for each in permitted
@@ -164,7 +161,7 @@ def renew_authority(folder: Path, names: Sequence[str], addresses: Sequence[Addr
 def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now: float) -> None:
     """Make the pair in a folder of its own and rename that, so that there is never half a CA."""
     make_folder(folder.parent)
-    domains, bare = _domains(names)
+    domains = _domains(names)
     networks = [*PRIVATE_NETWORKS]
     networks += [ip_network(each) for each in addresses if not any(_within(each, one) for one in PRIVATE_NETWORKS)]
     host = next((name for name in names if not name.startswith("localhost")), "localhost").partition(".")[0]
@@ -178,9 +175,7 @@ def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now:
         subject.issuer_name(_name(f"aigate CA of {host[:30]}, {day}"))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(
-            x509.NameConstraints(permitted, [x509.DNSName(suffix) for suffix in bare] or None), critical=True
-        )
+        .add_extension(x509.NameConstraints(permitted, None), critical=True)
     )
     certificate = builder.sign(key, hashes.SHA256())
     fresh = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
@@ -196,17 +191,15 @@ def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now:
     sync_folder(folder.parent)
 
 
-def _domains(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The domains that a CA for `names` may sign, and the suffixes that it may not.
+def _domains(names: Sequence[str]) -> list[str]:
+    """The domains that a CA for `names` may sign.
 
-    A constraint permits what lies below it (RFC 5280, section 4.2.1.10), so that a host called `dev` would open all of
-    `.dev`: the leading dot, which OpenSSL, Go, Firefox and webpki read as "below, not itself", closes it again. One
-    that would close a permitted domain, such as `box` above `fritz.box`, is left out.
+    A constraint permits all that lies below it (RFC 5280, section 4.2.1.10): a host called `dev` would open the world's
+    `.dev`, so that a bare name that is a top-level domain is left out. Excluding `.dev` beside `dev` is no way, since
+    some verifiers reject a CA whose constraint begins with a dot.
     """
-    own = sorted({name.removeprefix("*.") for name in names if not _is_private(name.removeprefix("*."))})
-    domains = [*PRIVATE_DOMAINS, *(name for name in own if "." in name)]
-    bare = [name for name in own if "." not in name and not any(each.endswith(f".{name}") for each in domains)]
-    return domains + bare, [f".{name}" for name in bare]
+    own = sorted({name.removeprefix("*.") for name in names} - TOP_LEVEL)
+    return [*PRIVATE_DOMAINS, *(name for name in own if not _is_private(name))]
 
 
 def _certificate(common: str, life: Life, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

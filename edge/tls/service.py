@@ -147,7 +147,7 @@ class LocalLeaf:
         left_out = {name for name in names if not authority.may_name(name)}
         left_out |= {str(address) for address in addresses if not authority.may_sign(address)}
         for each in sorted(left_out - self._left_out):
-            log.warn("{each}: left out of this host's certificate, since the local CA was made without it", each=each)
+            log.warn("{each}: left out of this host's certificate, since the local CA may not sign it", each=each)
         self._left_out = frozenset(left_out)
         fresh, why = local_identity(authority, self.file, names, addresses, now)
         if why:

@@ -64,9 +64,9 @@ def test_the_leaf_is_renewed_in_time_by_itself(tmp_path: Path, time: Time) -> No
     first = serial(service)
     time.run(service, 200 * DAY)
     assert serial(service) == first
-    time.run(service, 70 * DAY)
+    time.run(service, 50 * DAY)
     assert serial(service) != first
-    assert service.status()[0].not_after > time.now() + 390 * DAY
+    assert service.status()[0].not_after > time.now() + 360 * DAY
     assert time.service(tmp_path).contexts.shown.default.chain == service.contexts.shown.default.chain
 
 
