@@ -1,0 +1,194 @@
+"""What an answer cost, read from it as it passes by.
+
+Servers tell it in one small JSON object or number, somewhere near the end: `"usage": {…}` (OpenAI's chat, completions,
+responses, embeddings and transcriptions, Anthropic's messages), `"eval_count": 298` (Ollama), `"duration": 3.5`
+(a transcription). A meter looks for these names in each chunk and decodes only what follows them; nothing of the
+stream is kept but the last few bytes, or the object that is being read, at most 64 KiB in all. A model cannot forge them:
+inside a JSON string the quotation marks of such a name are escaped.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, Final
+
+from edge.core import tokens
+
+PIECE: Final = 32 * 1024
+"""Bytes that are looked at closely at once, where a name was seen."""
+OBJECT: Final = 16 * 1024
+"""The most bytes of one object; with a piece, what a meter holds stays below 64 KiB."""
+TRIES: Final = 64
+"""How often an object whose end is missing is tried again: one that comes byte by byte costs no more than this."""
+EDGE: Final = 40
+"""Bytes of a chunk's end that are looked at again with the next one: longer than every name and what stands before it."""
+CHARACTERS_PER_TOKEN: Final = 4
+"""The estimate where a server tells nothing and its answer is no stream of events."""
+BYTES_PER_AUDIO_SECOND: Final = 16_000
+"""The estimate of a recording whose length nobody tells: 128 kbit/s."""
+
+_NAME: Final = re.compile(rb'[{,\s]"(usage|prompt_eval_count|eval_count|duration)"\s*:\s*')
+_NUMBER: Final = re.compile(rb"-?\d{1,15}(?:\.\d{1,15})?")
+_GATES: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "tokens": (b'usage"', b'eval_count"'),
+    "transcription": (b'usage"', b'duration"'),
+}
+_DECODER: Final = json.JSONDecoder()
+
+
+class Meter:
+    """Counts one answer. `feed` it each chunk of the body, ask `result` at the end, however early that comes."""
+
+    __slots__ = (
+        "_bytes",
+        "_carry",
+        "_content_type",
+        "_fields",
+        "_found",
+        "_gates",
+        "_length",
+        "_lines",
+        "_open",
+        "_tries",
+        "_units",
+    )
+
+    def __init__(self, units: str, fields: Mapping[str, Any], length: int, content_type: bytes | None = None) -> None:
+        """`units` names what meters the path; `fields` are judged ones of the request's body and `length` its bytes."""
+        self._units = units
+        self._fields = fields
+        self._length = length
+        self._content_type = (content_type or b"").partition(b";")[0].strip().lower()
+        self._gates = _GATES.get(units, ())
+        self._bytes = 0
+        self._lines = 0
+        self._carry = b""
+        self._open = b""
+        self._tries = 0
+        self._found: dict[str, float] = {}
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at a chunk; never raises."""
+        self._bytes += len(chunk)
+        if not self._gates:
+            return
+        self._lines += chunk.count(b"\n")
+        if not self._open:
+            seam = self._carry + chunk[:EDGE]
+            for gate in self._gates:
+                if gate in chunk or gate in seam:
+                    break
+            else:
+                self._carry = chunk[-EDGE:] if len(chunk) >= EDGE else seam[-EDGE:]
+                return
+        for at in range(0, len(chunk), PIECE):
+            self._look(chunk[at : at + PIECE])
+
+    @property
+    def told(self) -> bool:
+        """Whether the server itself has said what it cost."""
+        return bool(self._found)
+
+    def result(self, complete: bool = True) -> Mapping[str, float]:
+        """What it cost by unit; prompt_tokens and completion_tokens beside tokens. Estimated where the server told nothing.
+
+        An answer that was cut off (`complete` False) cost at least what was seen of it: Anthropic's servers tell a
+        first count with the first event.
+        """
+        if self._units == "tokens":
+            return self._tokens(complete)
+        if self._units == "transcription":
+            seconds = self._found.get("seconds", self._found.get("duration"))
+            return {"audio_seconds": self._length / BYTES_PER_AUDIO_SECOND if seconds is None else seconds}
+        if self._units == "speech":
+            text = tokens.spoken(self._fields)
+            return {"characters": self._length if text is None else text}
+        if self._units == "images":
+            images, steps = tokens.pictures(self._fields)
+            return {"images": images} if steps is None else {"images": images, "steps": images * steps}
+        return {}
+
+    def _tokens(self, complete: bool) -> Mapping[str, float]:
+        found = self._found
+        prompt = found.get("prompt_tokens", found.get("prompt_eval_count"))
+        if prompt is None and "input_tokens" in found:
+            prompt = found["input_tokens"]
+            prompt += found.get("cache_creation_input_tokens", 0) + found.get("cache_read_input_tokens", 0)
+        answer = found.get("completion_tokens", found.get("output_tokens", found.get("eval_count")))
+        if prompt is None and answer is None and "total_tokens" in found:
+            prompt = found["total_tokens"]
+        if prompt is None:
+            prompt = ceil(self._length / CHARACTERS_PER_TOKEN)
+        if answer is None:
+            answer = 0 if found else self._estimate()
+        elif not complete:
+            answer = max(answer, ceil(self._lines / 3))
+        return {"tokens": prompt + answer, "prompt_tokens": prompt, "completion_tokens": answer}
+
+    def _estimate(self) -> int:
+        """Tokens of an answer that tells nothing: an event or a line each, else a quarter of its bytes."""
+        if self._content_type == b"text/event-stream":
+            return ceil(self._lines / 2)
+        if self._content_type in (b"application/x-ndjson", b"application/ndjson", b"application/jsonl"):
+            return self._lines
+        return ceil(self._bytes / CHARACTERS_PER_TOKEN)
+
+    def _look(self, piece: bytes) -> None:
+        """Decode what follows each name in a piece; hold on to a name whose value has not come whole."""
+        held = (self._open or self._carry) + piece
+        if self._open and b"}" not in piece and len(held) <= OBJECT:
+            # Neither an object nor the number before its end is whole without one.
+            self._open = held
+            return
+        at = 0 if self._open else self._first(held)
+        self._open = b""
+        while match := _NAME.search(held, at):
+            ended = self._value(match[1].decode(), held, match.end())
+            if ended is None:
+                if len(held) - match.start() <= OBJECT and self._tries < TRIES:
+                    self._tries += 1
+                    self._open = held[match.start() :]
+                    return
+                ended = match.end()
+            self._tries = 0
+            at = ended
+        self._carry = held[max(at, len(held) - EDGE) :]
+
+    def _first(self, held: bytes) -> int:
+        """Where the expression need not look before: most of a chunk stands before the names."""
+        seen = [at for gate in self._gates if (at := held.find(gate)) >= 0]
+        return max(0, min(seen, default=0) - EDGE // 2)
+
+    def _value(self, name: str, held: bytes, at: int) -> int | None:
+        """Note the number or object at an offset; where it ends, or None where its end has not come yet."""
+        if at >= len(held):
+            return None
+        if held[at : at + 1] != b"{":
+            number = _NUMBER.match(held, at)
+            if number is None:
+                return at
+            if number.end() == len(held):
+                return None
+            self._note(name, float(number[0]))
+            return number.end()
+        if name != "usage":
+            return at
+        return self._usage(held, at)
+
+    def _usage(self, held: bytes, at: int) -> int | None:
+        text = held[at : at + OBJECT].decode("latin-1")
+        try:
+            usage, length = _DECODER.raw_decode(text)
+        except (ValueError, RecursionError):
+            # Cut off, most often: the caller knows how long to wait for the rest.
+            return None
+        for name, value in usage.items():
+            if type(value) in (int, float):
+                self._note(name, value)
+        return at + int(length)
+
+    def _note(self, name: str, value: float) -> None:
+        # A stream tells its count again and again, growing: the largest is the last.
+        if 0 <= value < 1e15 and len(self._found) < 64:
+            self._found[name] = max(value, self._found.get(name, 0))

@@ -1,0 +1,96 @@
+"""What a request may cost at the most, as far as it can be told before it goes up.
+
+Two sorts of figures: what the request itself says (`told`: max_tokens, n, steps, the characters to speak), which must
+fit a limit, and what has to be guessed (`assumed`: the tokens of a prompt, an answer without max_tokens, the length of
+a recording), which never asks for more than a whole limit. The truth is settled when the answer ends.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, Final
+
+from attrs import field, frozen
+
+BYTES_PER_TOKEN: Final = 3
+"""Bytes of a request's body per prompt token at the least: English has four or five, code and other scripts about three."""
+ANSWER: Final = 1024
+"""Tokens assumed for an answer where the request sets no bound."""
+CONTEXT: Final = 131_072
+"""The most tokens that a prompt is assumed to have: a picture in the body is many bytes and few tokens."""
+BYTES_PER_AUDIO_SECOND: Final = 4000
+"""Bytes of a recorded second at the least: speech at 32 kbit/s."""
+STEPS: Final = 30
+"""Steps assumed for a picture where the request names none."""
+
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "tokens": ("max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "options"),
+    "speech": ("input", "text"),
+    "transcription": (),
+    "images": ("n", "batch_size", "n_iter", "steps", "num_inference_steps"),
+}
+"""The fields of a body that say what it may cost, by the name of what meters it."""
+
+
+@frozen
+class Worst:
+    """The most that a request may cost, by unit."""
+
+    told: Mapping[str, float] = field(factory=dict)
+    assumed: Mapping[str, float] = field(factory=dict)
+
+    def of(self, unit: str, amount: int) -> float:
+        """What to reserve under a limit of `amount`: a guess alone never makes a request larger than the whole limit."""
+        told = self.told.get(unit, 0)
+        return told + min(self.assumed.get(unit, 0), max(0, amount - told))
+
+
+def worst_case(units: str, fields: Mapping[str, Any], length: int | None) -> Worst:
+    """The worst case of a request metered as `units`; `fields` are judged ones of its body, `length` its bytes if known."""
+    size = length or 0
+    sent = {"bytes": float(size)}
+    if units == "tokens":
+        prompt = min(ceil(size / BYTES_PER_TOKEN), CONTEXT)
+        most, times = _most(fields), max(count(fields.get("n")) or 1, count(fields.get("best_of")) or 1)
+        if most is None:
+            return Worst(sent, {"tokens": prompt + ANSWER * times})
+        return Worst(sent | {"tokens": most * times}, {"tokens": prompt})
+    if units == "speech":
+        text = spoken(fields)
+        return Worst(sent, {"characters": size}) if text is None else Worst(sent | {"characters": text})
+    if units == "transcription":
+        return Worst(sent, {"audio_seconds": size / BYTES_PER_AUDIO_SECOND})
+    if units == "images":
+        images, steps = pictures(fields)
+        if steps is None:
+            return Worst(sent | {"images": images}, {"steps": images * STEPS})
+        return Worst(sent | {"images": images, "steps": images * steps})
+    return Worst(sent)
+
+
+def count(value: object) -> int | None:
+    """A number of things that a body names, None for anything that is none: -1 means no bound to some servers."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def spoken(fields: Mapping[str, Any]) -> int | None:
+    """The characters that a request wants spoken."""
+    text = fields.get("input", fields.get("text"))
+    return len(text) if isinstance(text, str) else None
+
+
+def pictures(fields: Mapping[str, Any]) -> tuple[int, int | None]:
+    """(images, steps of each) that a request asks for; steps None where it names none."""
+    images = 1
+    for name in ("n", "batch_size", "n_iter"):
+        images *= max(1, count(fields.get(name)) or 1)
+    steps = count(fields.get("steps"))
+    return images, count(fields.get("num_inference_steps")) if steps is None else steps
+
+
+def _most(fields: Mapping[str, Any]) -> int | None:
+    """The bound that a request sets to its answer's tokens; the largest where it sets several."""
+    options = fields.get("options")
+    told = [fields.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens")]
+    if isinstance(options, Mapping):
+        told.append(options.get("num_predict"))
+    return max((known for each in told if (known := count(each)) is not None), default=None)

@@ -1,0 +1,177 @@
+"""Rates and budgets of one request: taken on its head, reserved on its judged body, settled when its answer has ended.
+
+Nothing here decides: which limits stand before a request is `core.levels`, whether they let it pass is the engine's.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+from twisted.logger import Logger
+
+from edge.core.exchange import Exchange
+from edge.core.headers import Pair
+from edge.core.keys import Key
+from edge.core.levels import Ladders, Level, Limits, Standing, Verdict
+from edge.core.ratelimits import pairs, refusal
+from edge.core.refusal import Refusal
+from edge.core.tokens import Worst
+from edge.errors import StoreError
+from edge.interfaces import ILimitEngine
+
+log = Logger(namespace="aigate.limits")
+
+TOLD_EVERY: Final = 60.0
+"""Seconds between two log lines about one limit in shadow."""
+TOLD_MOST: Final = 1024
+"""Limits in shadow whose last line is remembered."""
+AGAIN: Final = 1.0
+"""Seconds after which a client may ask again when the counters cannot be reached."""
+
+
+@frozen
+class Granted:
+    """A request that may go on."""
+
+    verdict: Verdict | None = None
+    """None where no limit stood before it."""
+    now: float = 0.0
+
+    def pairs(self, dialect: str) -> list[Pair]:
+        """Where the caller stands, for the head of the answer; worked out only here."""
+        return pairs(self.verdict.standings, dialect, self.now) if self.verdict else []
+
+
+FREE: Final = Granted()
+
+
+@define
+class Reservation:
+    """What a request has been charged in advance; settled once."""
+
+    levels: tuple[Level, ...] = ()
+    amounts: tuple[float, ...] = ()
+    windows: tuple[int, ...] = ()
+    granted: Granted = FREE
+    settled: bool = False
+
+    def pairs(self, dialect: str) -> list[Pair]:
+        return self.granted.pairs(dialect)
+
+
+@define
+class Limiter:
+    """The limits of the gate, counted by `engine`."""
+
+    limits: Limits
+    engine: ILimitEngine
+    would_refuse: Counter[str] = field(factory=Counter)
+    """What limits in shadow would have refused, by "scope limit", `key 60/minute`: for the metrics."""
+    _ladders: Ladders = field(init=False)
+    _ones: list[tuple[int, ...]] = field(init=False)
+    _told: dict[str, float] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ladders = Ladders(self.limits)
+        self._ones = [(1,) * length for length in range(32)]
+
+    def change(self, limits: Limits) -> None:
+        """Other limits from the next request on; what was used stays used."""
+        self.limits = limits
+        self._ladders = Ladders(limits)
+
+    async def take(self, exchange: Exchange, now: float, dialect: str = "openai") -> Granted | Refusal:
+        """Charge one request to every rate and budget of requests that stands before it: to all of them or to none.
+
+        `now` is in Unix seconds. Needs a route and a caller; without them nobody passes.
+        """
+        key, service = _who(exchange)
+        levels = self._ladders.of(service, key).requests
+        if not levels:
+            return FREE
+        return await self._charge(levels, self._ones[len(levels)], now, dialect)
+
+    def metered(self, exchange: Exchange) -> frozenset[str]:
+        """The units that limits count for this caller; a body is judged only where there are any but bytes."""
+        key, service = _who(exchange)
+        return frozenset(level.unit for level in self._ladders.of(service, key).units)
+
+    def bounds(self, exchange: Exchange) -> tuple[tuple[str, int], ...]:
+        """(name, size) of what may be open at once for this caller, the narrowest subject first."""
+        key, service = _who(exchange)
+        return self._ladders.of(service, key).bounds
+
+    async def reserve(
+        self, exchange: Exchange, worst: Worst, now: float, dialect: str = "openai"
+    ) -> Reservation | Refusal:
+        """Charge the worst case to every limit of units, to all or to none; settle it when the truth is known."""
+        key, service = _who(exchange)
+        levels = self._ladders.of(service, key).units
+        if not levels:
+            return Reservation(settled=True)
+        amounts = tuple(worst.of(level.unit, level.amount) for level in levels)
+        told = await self._charge(levels, amounts, now, dialect)
+        if isinstance(told, Refusal) or told.verdict is None:
+            return told if isinstance(told, Refusal) else Reservation(settled=True)
+        paid = [
+            (level, amount, standing.window)
+            for level, amount, standing in zip(levels, amounts, told.verdict.standings, strict=True)
+            if not standing.wait
+        ]
+        return Reservation(
+            tuple(level for level, _, _ in paid),
+            tuple(amount for _, amount, _ in paid),
+            tuple(window for _, _, window in paid),
+            told,
+            not paid,
+        )
+
+    async def settle(self, reservation: Reservation, truth: Mapping[str, float], now: float) -> None:
+        """Correct a reservation to what it truly cost, by unit; nothing, for an answer that cost nothing. Once: a
+        second call changes nothing."""
+        if reservation.settled:
+            return
+        reservation.settled = True
+        corrections = tuple(
+            truth.get(level.unit, 0) - amount
+            for level, amount in zip(reservation.levels, reservation.amounts, strict=True)
+        )
+        await self.engine.settle(reservation.levels, corrections, reservation.windows, now)
+
+    async def standings(self, key: Key, service: str, now: float) -> Sequence[Standing]:
+        """How a key's limits stand at a service, charging nothing: for `/status`. Raises StoreError."""
+        ladder = self._ladders.of(service, key)
+        return [
+            one
+            for one in (await self.engine.look(ladder.requests + ladder.units, now)).standings
+            if not one.level.shadow
+        ]
+
+    async def _charge(
+        self, levels: tuple[Level, ...], costs: Sequence[float], now: float, dialect: str
+    ) -> Granted | Refusal:
+        try:
+            verdict = await self.engine.take(levels, costs, now)
+        except StoreError:
+            # The engine has logged it, once for an outage rather than once for a request.
+            return Refusal("store-unavailable", "The limits cannot be counted just now.", retry_after=AGAIN)
+        for level, _, wait, _, _ in verdict.rows:
+            if wait and level.shadow:
+                self._tell(level, now)
+        return Granted(verdict, now) if verdict.passed else refusal(verdict, dialect, now)
+
+    def _tell(self, level: Level, now: float) -> None:
+        self.would_refuse[f"{level.scope} {level.limit}"] += 1
+        if abs(now - self._told.get(level.name, -TOLD_EVERY)) < TOLD_EVERY:
+            return
+        if len(self._told) >= TOLD_MOST:
+            self._told.clear()
+        self._told[level.name] = now
+        log.info("shadow: {limit} would refuse ({name})", limit=str(level.limit), name=level.name.rstrip("?"))
+
+
+def _who(exchange: Exchange) -> tuple[Key, str]:
+    if exchange.caller is None or exchange.route is None:
+        raise ValueError("limits need a caller and a route")
+    return exchange.caller.key, exchange.route.service

@@ -1,0 +1,175 @@
+import itertools
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.core.meters import EDGE, OBJECT, PIECE, Meter
+
+SSE = b"text/event-stream; charset=utf-8"
+FORGED = json.dumps(
+    {"choices": [{"delta": {"content": 'x","usage": {"prompt_tokens": 9000}, "eval_count": 77,'}}]}
+).encode()
+
+
+def events(*values):
+    return b"".join(b"data: " + (v if isinstance(v, bytes) else json.dumps(v).encode()) + b"\n\n" for v in values)
+
+
+CHAT = events(
+    {"choices": [{"delta": {"content": "Hel"}}], "usage": None},
+    FORGED,
+    {
+        "choices": [],
+        "usage": {
+            "prompt_tokens": 11,
+            "completion_tokens": 5,
+            "total_tokens": 16,
+            "prompt_tokens_details": {"cached_tokens": 3},
+        },
+    },
+    b"[DONE]",
+)
+RESPONSES = events(
+    {"type": "response.output_text.delta", "delta": "hi"},
+    {
+        "type": "response.completed",
+        "response": {"output": ["x" * 100_000], "usage": {"input_tokens": 7, "output_tokens": 4, "total_tokens": 11}},
+    },
+)
+ANTHROPIC = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":20,"cache_read_input_tokens":5,"output_tokens":1}}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"hi"}}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{},"usage":{"output_tokens":15}}\n\n'
+)
+OLLAMA = (
+    b'{"model":"g","message":{"content":"Hi \\"eval_count\\":9999,"},"done":false}\n'
+    b'{"model":"g","done":true,"context":[1,2,3],"prompt_eval_count":26,"prompt_eval_duration":130,"eval_count":298,"eval_duration":47}\n'
+)
+EMBEDDINGS = json.dumps(
+    {"data": [{"embedding": [0.25] * 20_000}], "usage": {"prompt_tokens": 8, "total_tokens": 8}}
+).encode()
+PRETTY = b'{\n  "usage" : {\n    "prompt_tokens" : 3,\n    "completion_tokens" : 4\n  }\n}'
+
+
+def metered(body, step=None, units="tokens", fields=(), length=40, content_type=SSE):
+    meter = Meter(units, dict(fields), length, content_type)
+    for at in range(0, len(body), step or max(1, len(body))):
+        meter.feed(body[at : at + step] if step else body)
+    return meter
+
+
+CASES = [
+    (CHAT, (11, 5)),
+    (RESPONSES, (7, 4)),
+    (ANTHROPIC, (25, 15)),
+    (OLLAMA, (26, 298)),
+    (EMBEDDINGS, (8, 0)),
+    (PRETTY, (3, 4)),
+]
+
+
+@pytest.mark.parametrize("step", [None, 1, 2, 3, 7, 39, 40, 41, 1000, PIECE - 1])
+@pytest.mark.parametrize(("body", "expected"), CASES)
+def test_what_the_server_tells_is_read_wherever_the_chunks_end(body, expected, step):
+    if len(body) > 50_000 and step in (1, 2, 3):
+        body = body[:100] + body[-2000:]
+    meter = metered(body, step)
+    assert meter.told
+    assert meter.result() == {"tokens": sum(expected), "prompt_tokens": expected[0], "completion_tokens": expected[1]}
+
+
+@given(st.sampled_from(CASES), st.lists(st.integers(0, 10_000), max_size=12))
+def test_any_division_into_chunks_tells_the_same(case, cuts):
+    body, expected = case
+    meter = Meter("tokens", {}, 40, SSE)
+    edges = [0, *sorted(cut % len(body) for cut in cuts), len(body)]
+    for start, end in itertools.pairwise(edges):
+        meter.feed(body[start:end])
+    assert meter.result()["tokens"] == sum(expected)
+
+
+@given(
+    st.lists(st.binary(max_size=200), max_size=20),
+    st.sampled_from(["tokens", "transcription", "speech", "images", "", "?"]),
+)
+def test_whatever_comes_nothing_is_raised(chunks, units):
+    meter = Meter(units, {"input": 3, "n": "x"}, 10, None)
+    for chunk in chunks:
+        meter.feed(chunk)
+        meter.feed(b'{"usage":' + chunk)
+    assert all(value >= 0 for value in meter.result().values())
+    meter.result(complete=False)
+
+
+def test_a_model_cannot_forge_its_count():
+    assert not metered(events(FORGED)).told
+    assert not metered(events(FORGED), 1).told
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [b'{"usage":{"a":' + b"[" * 200_000, b'{"usage":{' + b"x" * 300_000, b'{"usage":{"a":1e999,"b":-5,"c":true}}'],
+)
+def test_an_object_that_never_ends_is_let_go(evil):
+    meter = metered(evil, 5000)
+    assert len(meter._open) + len(meter._carry) <= PIECE + OBJECT + EDGE
+    meter.feed(b'},"usage":{"prompt_tokens":1,"completion_tokens":2}}')
+    assert meter.result()["tokens"] == 3
+
+
+def test_an_object_that_comes_byte_by_byte_costs_little():
+    started = time.process_time()
+    metered(b'{"usage":{"a":"' + b"}" * 60_000, 1)
+    assert time.process_time() - started < 5
+
+
+def test_a_chunk_that_tells_nothing_is_cheap():
+    meter, chunk = Meter("tokens", {}, 0, SSE), events({"choices": [{"delta": {"content": "word"}}]})
+    started = time.process_time()
+    for _ in range(20_000):
+        meter.feed(chunk)
+    assert (time.process_time() - started) / 20_000 < 20e-6
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "answer"),
+    [
+        (events(*({"x": 1} for _ in range(12))), SSE, 12),
+        (b'{"response":"a"}\n' * 9, b"application/x-ndjson", 9),
+        (b'{"text": "' + b"a" * 400 + b'"}', b"application/json", 103),
+        (b"", None, 0),
+    ],
+)
+def test_where_the_server_tells_nothing_the_documented_estimate_counts(body, content_type, answer):
+    meter = metered(body, content_type=content_type)
+    assert not meter.told
+    assert meter.result() == {"tokens": 10 + answer, "prompt_tokens": 10, "completion_tokens": answer}
+
+
+def test_an_answer_that_was_cut_off_cost_what_was_seen():
+    begun = ANTHROPIC.partition(b"event: message_delta")[0] + b"event: content_block_delta\ndata: {}\n\n" * 30
+    assert metered(begun).result(complete=False)["completion_tokens"] == 32
+    assert metered(begun).result()["completion_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (b'{"text":"hi","usage":{"type":"duration","seconds":12}}', 12),
+        (b'{"task":"transcribe","language":"en","duration":3.52,"text":"duration\\": 9"}', 3.52),
+        (b"hi there", 2.0),
+    ],
+)
+def test_a_transcription_is_its_seconds(body, seconds):
+    assert metered(body, 3, "transcription", length=32_000).result() == {"audio_seconds": seconds}
+
+
+def test_speech_and_pictures_are_counted_from_the_request():
+    assert metered(b"RIFF", units="speech", fields={"input": "hello"}).result() == {"characters": 5}
+    assert metered(b"RIFF", units="speech", length=7).result() == {"characters": 7}
+    assert metered(b"{}", units="images", fields={"n": 2, "steps": 4}).result() == {"images": 2, "steps": 8}
+    assert metered(b"{}", units="images").result() == {"images": 1}
+    assert metered(b"{}", units="").result() == {}
