@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import CodeType, MappingProxyType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import frozen
 from twisted.logger import Logger
@@ -18,9 +18,9 @@ from zope.interface import Invalid
 from zope.interface.verify import verifyObject
 
 from edge.core.service import Traits
-from edge.errors import HomeError, PluginError
+from edge.errors import ConfigError, ConfigErrors, HomeError, PluginError
 from edge.home import refuse_strangers
-from edge.interfaces import IKnownKind, IServicePlugin
+from edge.interfaces import IBench, IKnownKind, IService, IServicePlugin
 
 API: Final = 1
 GROUP: Final = "aigate.plugins"
@@ -46,6 +46,24 @@ class Found:
         """What the plugin says of its kind beforehand; None where it does not."""
         traits = getattr(self.plugin, "traits", None)
         return traits if isinstance(traits, Traits) else None
+
+    def configure(self, settings: Mapping[str, Any], bench: IBench) -> IService:
+        """The service that the plugin makes of a service's settings; both are described in `edge.interfaces`.
+
+        Raises ConfigError as the plugin does, and PluginError, with the plugin's own line, for anything else that it raises
+        or that is not a service.
+        """
+        try:
+            service = self.plugin.configure(settings, bench)
+        except (ConfigError, ConfigErrors):
+            raise
+        except (Exception, SystemExit) as error:
+            raise _told(error, self.source) from None
+        try:
+            verifyObject(IService, service)
+        except Invalid:
+            raise PluginError(self.source, f"configure() made a {type(service).__name__}, not a service") from None
+        return cast(IService, service)
 
 
 @frozen
@@ -96,6 +114,11 @@ class Registry:
         near = get_close_matches(name, self.plugins, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self.plugins)) or 'none'}"
         raise PluginError(asker, f"there is no plugin called {name!r}; {hint}")
+
+    @property
+    def known(self) -> Mapping[str, Traits | None]:
+        """Every plugin's name, with what it says of its kind beforehand."""
+        return {found.name: found.traits for found in self}
 
     @property
     def kinds(self) -> Mapping[str, Traits]:

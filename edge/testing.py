@@ -1,15 +1,20 @@
 """What tests of the gate and of its plugins share: contract mixins, and small makers of values."""
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from edge.backends.bench import Bench
 from edge.core.exchange import Arrival, Exchange, Route
 from edge.core.headers import fields
 from edge.core.keys import Key
 from edge.core.secrets import mint
-from edge.interfaces import IKeyStore
+from edge.home import shipped
+from edge.interfaces import IKeyStore, IKnownKind, IService, IServicePlugin
+from edge.registry import Registry
 from edge.stores.memory import MemoryKeyStore
 
 
@@ -147,6 +152,58 @@ class KeyStoreContract:
         assert store.status()["keys"] == 0
 
 
+def bench(name: str = "service", **known: Any) -> Bench:
+    """A bench for a service of that name, with a clock that stands still and every kind that the shipped plugins know."""
+    given = {"clock": Clock(), "folder": Path("unmade"), "kinds": Registry.load(shipped("plugins"), points=()).kinds}
+    return Bench(name=name, **{**given, **known})
+
+
+class ServicePluginContract:
+    """What every `IServicePlugin` must do. Mix it into a test class and provide `plugin`; `settings` where it needs some."""
+
+    def plugin(self) -> Any:
+        raise AssertionError("a test class provides its plugin")
+
+    def settings(self) -> dict[str, Any]:
+        traits = getattr(self.plugin(), "traits", None)
+        options = traits.options() if traits is not None and traits.options is not None else {}
+        return {"name": "thing", "upstreams": ("http://127.0.0.1:9",), "route": "", "options": options}
+
+    def service(self) -> Any:
+        return self.plugin().configure(self.settings(), bench("thing"))
+
+    def test_provides_its_interface(self) -> None:
+        assert verifyObject(IServicePlugin, self.plugin())
+        assert self.plugin().api == 1
+
+    def test_what_it_says_beforehand_is_what_its_services_are(self) -> None:
+        if IKnownKind.providedBy(self.plugin()):
+            assert self.service().traits.kind == self.plugin().traits.kind
+
+    def test_makes_a_service_of_the_given_name_that_is_somewhere(self) -> None:
+        service = self.service()
+        assert verifyObject(IService, service)
+        assert service.name == "thing"
+        assert bool(service.upstreams) != (service.resource is not None)
+        assert service.route.strip("/")
+
+    def test_paths_are_mapped_to_paths_and_those_of_the_service_to_themselves(self) -> None:
+        mapping = self.service().traits.map
+        for rest in (b"", b"/", b"/v1/models", b"/x", b"//", b"/%2e", b"/a%2Fb", b"/\xff"):
+            mapped = mapping(rest)
+            assert mapped.startswith(b"/")
+            assert mapping(mapped) == mapped
+
+    def test_every_rule_is_made_of_known_words(self) -> None:
+        for rule in self.service().traits.rules:
+            assert rule.scope in ("", "manage", "never")
+            assert rule.dialect in ("", "openai", "anthropic", "ollama")
+            assert rule.models in ("", "openai", "ollama")
+            assert rule.units in ("", "tokens", "speech", "transcription", "images")
+            assert rule.model.partition(":")[0] in ("", "json", "form", "path", "query")
+            assert rule.path.startswith(("/", "*"))
+
+
 class RecordedAttempts:
     """An attempt sink that remembers, newest last."""
 
@@ -157,4 +214,14 @@ class RecordedAttempts:
         self.attempts.append(attempt)
 
 
-__all__ = ["KeyStoreContract", "MemoryKeyStore", "RecordedAttempts", "arrival", "exchange", "key", "secret"]
+__all__ = [
+    "KeyStoreContract",
+    "MemoryKeyStore",
+    "RecordedAttempts",
+    "ServicePluginContract",
+    "arrival",
+    "bench",
+    "exchange",
+    "key",
+    "secret",
+]

@@ -22,7 +22,7 @@ TRAITS = Traits(
     others=(
         (9000, Question("/openapi.json", text='"/asr"')),
         (8000, Question("/v1/models", text="automatic-speech-recognition")),
-        (8080, Question("/", text="whisper.cpp")),
+        (8080, Question("/", text="Whisper.cpp Server")),
     ),
     rules=(
         hears("/v1/audio/transcriptions", "form:model"),

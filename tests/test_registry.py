@@ -56,7 +56,7 @@ def broken(folder, text, name="broken.py"):
 def use(registry, name, tmp_path):
     bench = Bench(name="chat", clock=Clock(), folder=tmp_path, kinds=registry.kinds)
     settings = {"name": "chat", "upstreams": ("http://10.0.0.9:8000",), "route": "", "options": {}}
-    return registry.require(name).plugin.configure(settings, bench)
+    return registry.require(name).configure(settings, bench)
 
 
 def installed(site, text, value="cellar_plugin:cellar", dist="cellar"):
@@ -267,6 +267,35 @@ def test_an_unknown_name_is_told_with_the_nearest():
         registry.require("olama", "aigate.toml")
     with pytest.raises(PluginError, match="there are demo, http, image"):
         registry.require("zzzzzz")
+
+
+def test_what_configure_raises_is_told_with_the_plugins_own_line(folder, tmp_path):
+    (folder / "cellar.py").write_text(CELLAR.replace("return bench", "{}['GPU']; return bench"))
+    with pytest.raises(PluginError) as caught:
+        use(load(folder), "cellar", tmp_path)
+    assert str(caught.value) == f"{folder / 'cellar.py'}:13: KeyError: 'GPU'"
+
+
+def test_what_the_bench_finds_wrong_with_the_configuration_is_told_as_such(folder, tmp_path):
+    (folder / "cellar.py").write_text(
+        CELLAR.replace("bench.openai", "bench.http").replace('settings["upstreams"]', "[]")
+    )
+    with pytest.raises(ConfigError, match=r"services\.chat\.upstreams"):
+        use(load(folder), "cellar", tmp_path)
+
+
+def test_a_configure_that_makes_no_service_is_told(folder, tmp_path):
+    (folder / "cellar.py").write_text(CELLAR.replace("return bench", "bench"))
+    with pytest.raises(PluginError, match=r"cellar\.py: configure\(\) made a NoneType, not a service"):
+        use(load(folder), "cellar", tmp_path)
+
+
+def test_what_plugins_say_beforehand(folder):
+    (folder / "cellar.py").write_text(CELLAR)
+    registry = load(folder)
+    assert registry.known["cellar"] is None
+    assert registry.known["ollama"] is registry.kinds["ollama"]
+    assert "cellar" not in registry.kinds
 
 
 def test_a_bench_knows_only_what_plugins_say(tmp_path):

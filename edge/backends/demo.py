@@ -101,7 +101,8 @@ class Demo(Resource):
 
 
 def _body(request: Request) -> dict[str, Any]:
-    if "json" not in (request.getHeader("content-type") or "json"):
+    # curl calls JSON a form unless told otherwise, and Ollama takes it all the same.
+    if (request.getHeader("content-type") or "").startswith("multipart/"):
         return {}
     try:
         value = json.loads((request.content and request.content.read()) or b"{}")

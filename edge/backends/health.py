@@ -1,7 +1,7 @@
 """Asking a server if it is well, or what it is."""
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -24,16 +24,17 @@ async def recognised(agent: IAgent, clock: IReactorTime, base: str, question: Qu
 
     Never raises: whatever goes wrong is a no.
     """
-    response, body = await _asked(agent, clock, base, question.path, timeout, bool(question.key or question.text))
+    url = (base.rstrip("/") + question.path).encode("ascii")
+    response, body = await _asked(agent, clock, url, timeout, bool(question.key or question.text))
     return response is not None and judge(question, response, body)
 
 
-async def well(agent: IAgent, clock: IReactorTime, base: str, path: str, timeout: float) -> bool:
+async def well(agent: IAgent, clock: IReactorTime, url: Any, timeout: float) -> bool:
     """Whether a server answers at all, within `timeout` seconds, with anything but a failure of its own (5xx).
 
-    Who named its address knows what it is: a 401 or a 404 comes from a server that runs. Never raises.
+    `url` is whatever the agent takes as one: bytes, or for agents of ours a target with a path. Who named its address knows what it is: a 401 or a 404 comes from a server that runs. Never raises.
     """
-    response, _ = await _asked(agent, clock, base, path, timeout, False)
+    response, _ = await _asked(agent, clock, url, timeout, False)
     return response is not None and response.code < 500
 
 
@@ -58,12 +59,12 @@ def judge(question: Question, response: IResponse, body: bytes) -> bool:
 
 
 async def _asked(
-    agent: IAgent, clock: IReactorTime, base: str, path: str, timeout: float, read: bool
+    agent: IAgent, clock: IReactorTime, url: Any, timeout: float, read: bool
 ) -> tuple[IResponse | None, bytes]:
     fields = Headers({b"accept": [b"application/json, */*"], b"user-agent": [AGENT]})
 
     async def ask() -> tuple[IResponse | None, bytes]:
-        response = await agent.request(b"GET", (base.rstrip("/") + path).encode("ascii"), fields, None)
+        response = await agent.request(b"GET", url, fields, None)
         reader = Reader(LONGEST if read else 0)
         response.deliverBody(reader)
         return response, await reader.done

@@ -138,6 +138,15 @@ async def test_odd_values_do_not_break_it(base, path, body):
     got.json()
 
 
+@pytest_twisted.ensureDeferred
+async def test_json_that_curl_calls_a_form_is_read(base):
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    got = await deferToThread(
+        httpx.post, f"{base}/api/generate", content=b'{"prompt": "=&%41", "stream": false}', headers=headers
+    )
+    assert "=&%41" in got.json()["response"]
+
+
 def streamed(clock, body):
     request = DummyRequest([b"v1", b"chat", b"completions"])
     request.method = b"POST"

@@ -140,13 +140,17 @@ async def test_questions(agent, serve, closed):
 
 @pytest_twisted.ensureDeferred
 async def test_a_server_is_well_that_answers_with_anything_but_its_own_failure(agent, serve, closed):
-    port, _ = serve({"/ok": (200, b"x" * 100_000), "/key": (401, b""), "/loading": (503, b"")})
-    base = f"http://127.0.0.1:{port}/"
-    assert await well(agent, reactor, base, "/ok", 2)
-    assert await well(agent, reactor, base, "/key", 2)
-    assert await well(agent, reactor, base, "/nowhere", 2)
-    assert not await well(agent, reactor, base, "/loading", 2)
-    assert not await well(agent, reactor, f"http://127.0.0.1:{closed}", "/ok", 2)
+    port, _ = serve({"/ok": (200, b"x" * 100_000), "/key": (401, b""), "/loading": (503, b""), "/silent": None})
+
+    async def answers(path, port=port, timeout=2):
+        return await well(agent, reactor, f"http://127.0.0.1:{port}{path}".encode(), timeout)
+
+    assert await answers("/ok")
+    assert await answers("/key")
+    assert await answers("/nowhere")
+    assert not await answers("/loading")
+    assert not await answers("/silent", timeout=0.1)
+    assert not await answers("/ok", port=closed)
 
 
 @pytest_twisted.ensureDeferred
