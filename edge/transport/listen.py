@@ -20,7 +20,7 @@ from zope.interface import implementer
 from edge.errors import ListenError
 from edge.transport.crowd import Crowd
 from edge.transport.secure import HANDSHAKE, ServerContexts, server_side
-from edge.transport.tcp import LeanServer, LeanUNIXServer
+from edge.transport.tcp import LeanServer, LeanUNIXServer, prepare
 
 ACCEPTS = 64
 """Connections accepted in one turn; more wait for the next, behind those that are open."""
@@ -160,14 +160,14 @@ class _LeanUNIXServer(_Counted, LeanUNIXServer):
 
 
 class _Port(tcp.Port):
-    """Twisted's port, with IPv6 only for IPv6, small writes sent at once, and a crowd."""
+    """Twisted's port, with IPv6 only for IPv6, our options for sockets, and a crowd."""
 
     transport: Any = _StockServer
     crowd: Crowd | None = None
 
     def createInternetSocket(self) -> socket.socket:
         made: socket.socket = super().createInternetSocket()
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        prepare(made)
         if self.addressFamily == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         return made

@@ -20,10 +20,28 @@ QUEUE = 64 * 1024
 SEND = 256 * 1024
 """The most bytes handed to the kernel in one go, so that one large answer does not hold up the others."""
 
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
+
 _BUFFER = bytearray(256 * 1024)
 # One buffer for all: a reactor reads one socket at a time and copies out what came. recv(262144) would have to
 # allocate that much for every read, and small reads would pay for large ones.
 _VIEW = memoryview(_BUFFER)
+
+
+def prepare(made: socket.socket) -> None:
+    """Small writes leave at once, and a peer that lost its power or its network is missed after two silent minutes.
+
+    A listening socket passes these on to what it accepts.
+    """
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option in _KEEPALIVE:
+        made.setsockopt(*option)
+
 
 if TYPE_CHECKING:
     _Base = tcp.Connection
@@ -139,7 +157,7 @@ class LeanClient(Lean, tcp.Client):
 
     def createInternetSocket(self) -> socket.socket:
         made: socket.socket = super().createInternetSocket()
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        prepare(made)
         return made
 
     def _connectDone(self) -> None:

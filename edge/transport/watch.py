@@ -126,11 +126,9 @@ class Watch:
 
 def _socket_of(transport: Any) -> Any:
     """The socket at the bottom of `transport`, None when it is closed."""
-    while True:
-        socket = vars(transport).get("socket")
+    while transport is not None:
+        socket = getattr(transport, "socket", None)
         if socket is not None:
             return socket
-        below = vars(transport).get("transport")
-        if below is None:
-            return None
-        transport = below
+        transport = getattr(transport, "transport", None)
+    return None

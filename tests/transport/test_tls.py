@@ -1,0 +1,344 @@
+"""TLS, lean and stock: farewells, cuts, bad beginnings, ALPN, names, resumption; and the way back to stock."""
+
+import socket
+import ssl
+import threading
+
+import pytest
+import pytest_twisted
+from OpenSSL import SSL
+from twisted.internet import task, threads
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
+
+from edge.transport import tls
+from edge.transport.listen import listen
+from edge.transport.secure import TLSFactory
+
+together = pytest_twisted.ensureDeferred
+TLS12, TLS13 = SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION
+
+
+def trusting(alpn=()):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def python_client(port, talk, alpn=()):
+    """Run `talk(socket)` in a thread, with the standard library's TLS round the socket."""
+
+    def run():
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            with trusting(alpn).wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as secure:
+                return talk(secure)
+
+    return threads.deferToThread(run)
+
+
+@pytest.fixture
+def server(reactor, fast, contexts, protocols, kinds, closing):
+    """`server(kind, tls, handshake)`: a listening port's number and the factory behind it."""
+
+    def make(kind="echoes", tls=None, handshake=10.0):
+        factory = protocols(kinds[kind])
+        port = listen(reactor, fast, "127.0.0.1:0", factory, tls or contexts(), handshake=handshake)
+        closing.append(port)
+        return port.getHost().port, factory
+
+    return make
+
+
+@together
+async def test_the_farewell_is_answered_and_the_end_is_a_clean_one(server):
+    port, factory = server()
+    came = factory.next()
+
+    def talk(secure):
+        secure.sendall(b"hello")
+        assert secure.recv(100) == b"hello"
+        secure.unwrap().close()  # raises unless the server's close_notify came
+
+    await python_client(port, talk)
+    assert isinstance(await (await came).ended, ConnectionDone)
+
+
+@together
+async def test_our_farewell_reaches_the_client(server):
+    port, factory = server("remembers")
+    came = factory.next()
+    talking = python_client(port, lambda secure: secure.sendall(b"x") or (secure.recv(100), secure.recv(100)))
+    protocol = await came
+    await protocol.heard(1)
+    protocol.transport.write(b"bye")
+    protocol.transport.loseConnection()
+    assert await talking == (b"bye", b"")
+    await protocol.ended
+
+
+@together
+async def test_an_end_without_a_farewell_is_a_loss(server):
+    port, factory = server()
+    came = factory.next()
+
+    def talk(secure):
+        secure.sendall(b"hello")
+        secure.recv(100)
+        socket.socket(fileno=secure.detach()).close()
+
+    await python_client(port, talk)
+    protocol = await came
+    assert isinstance(await protocol.ended, ConnectionLost)
+    assert bytes(protocol.received) == b"hello"
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", bytes(300), b"\x16\x03\x01\xff\xff" + b"x" * 70_000])
+@together
+async def test_garbage_for_a_handshake_ends_the_connection(server, garbage):
+    port, factory = server()
+    came = factory.next()
+
+    def talk():
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            try:
+                plain.sendall(garbage)
+                while plain.recv(1000):
+                    pass
+            except ConnectionError:
+                pass
+
+    await threads.deferToThread(talk)
+    protocol = await came
+    assert not isinstance(await protocol.ended, ConnectionDone)
+    assert not protocol.received
+
+
+@together
+async def test_a_client_that_dawdles_in_the_handshake_is_cut_off(server, reactor):
+    port, factory = server(handshake=0.3)
+    came = factory.next()
+    began = reactor.seconds()
+    with socket.create_connection(("127.0.0.1", port)) as silent:
+        protocol = await came
+        silent.sendall(b"\x16\x03\x01")
+        await protocol.ended
+    assert 0.25 < reactor.seconds() - began < 1.0
+
+
+@together
+async def test_a_finished_handshake_has_no_deadline(server, reactor):
+    port, _ = server(handshake=0.2)
+
+    def talk(secure):
+        secure.sendall(b"a")
+        secure.recv(1)
+        threading.Event().wait(0.6)
+        secure.sendall(b"b")
+        return secure.recv(1)
+
+    assert await python_client(port, talk) == b"b"
+
+
+@together
+async def test_a_peer_that_never_answers_the_farewell_is_let_go(reactor, fast, contexts, protocols, kinds, closing):
+    factory = protocols(kinds["remembers"])
+    port = listen(reactor, fast, "127.0.0.1:0", factory, contexts())
+    closing.append(port)
+    wrapper = port.ports[0].factory
+    assert isinstance(wrapper, TLSFactory)
+    wrapper._farewell, wrapper._handshake = 0.2, 0.5
+    came = factory.next()
+    done = threading.Event()
+
+    def talk(secure):
+        secure.sendall(b"x")
+        done.wait(5)
+
+    talking = python_client(port.getHost().port, talk)
+    protocol = await came
+    await protocol.heard(1)
+    began = reactor.seconds()
+    protocol.transport.loseConnection()
+    await protocol.ended
+    assert reactor.seconds() - began < 1.5
+    done.set()
+    await talking
+    assert not wrapper.protocols and not wrapper._shaking and not wrapper._leaving
+
+
+@together
+async def test_alpn_is_negotiated_and_told(server):
+    port, factory = server()
+    came = factory.next()
+
+    def talk(secure):
+        secure.sendall(b"x")
+        secure.recv(1)
+        return secure.selected_alpn_protocol()
+
+    assert await python_client(port, talk, ["http/1.1", "h2"]) == "h2"
+    protocol = await came
+    await protocol.ended
+
+
+@pytest.mark.parametrize("offered", [(), ("h2", "http/1.1"), ("something",)])
+@together
+async def test_a_context_without_alpn_serves_those_who_offer_it(server, contexts, offered):
+    port, _ = server(tls=contexts(alpn=None))
+
+    def talk(secure):
+        secure.sendall(b"x")
+        return secure.recv(1), secure.selected_alpn_protocol()
+
+    assert await python_client(port, talk, offered) == (b"x", None)
+
+
+@together
+async def test_the_protocol_learns_alpn_and_the_name_asked_for(pair, kinds, contexts, asking):
+    theirs = contexts()
+    creator = asking(alpn=(b"http/1.1",), name=b"home.example")
+    here, there = await pair("tls", kinds["remembers"], tls=theirs, creator=creator)
+    assert here.transport.negotiatedProtocol is None
+    there.transport.write(b"x")
+    await here.heard(1)
+    assert here.transport.negotiatedProtocol == there.transport.negotiatedProtocol == b"http/1.1"
+    assert theirs.asked == [b"home.example"]
+    assert ITCPTransport.providedBy(here.transport)
+    assert here.transport.getPeer().host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+@together
+async def test_every_client_that_offers_a_ticket_resumes(pair, kinds, contexts, asking, version):
+    theirs = contexts(version=version)
+    creator = asking()
+    resumed = []
+    for _ in range(6):
+        _, there = await pair("tls", kinds["echoes"], tls=theirs, creator=creator)
+        there.transport.write(b"x")
+        await there.heard(1)
+        resumed.append(session_reused(there.transport.getHandle()))
+        creator.session = there.transport.getHandle().get_session()
+        there.transport.loseConnection()
+        await there.ended
+    assert resumed == [False] + [True] * 5
+
+
+def session_reused(connection):
+    return bool(SSL._lib.SSL_session_reused(connection._ssl))
+
+
+@together
+async def test_a_client_that_asks_to_renegotiate_does_no_harm(pair, kinds, contexts, asking, reactor):
+    here, there = await pair("tls", kinds["echoes"], tls=contexts(version=TLS12), creator=asking())
+    there.transport.write(b"x" * 20_000)
+    await there.heard(20_000)
+    handle = there.transport.getHandle()
+    handle.renegotiate()
+    with pytest.raises(SSL.WantReadError):
+        handle.do_handshake()
+    there.transport._flushSendBIO()
+    await task.deferLater(reactor, 0.1)
+    if here.reason is None and there.reason is None:
+        there.transport.write(b"y" * 20_000)
+        assert (await there.heard(40_000)).endswith(b"y")
+
+
+@together
+async def test_two_connections_that_read_in_turn_do_not_mix(pair, kinds, kind):
+    one, one_client = await pair("tls", kinds["remembers"])
+    two, two_client = await pair("tls", kinds["remembers"])
+    for _ in range(50):
+        one_client.transport.write(b"1" * 30_000)
+        two_client.transport.write(b"2" * 30_000)
+    assert set(await one.heard(1_500_000)) == {ord("1")}
+    assert set(await two.heard(1_500_000)) == {ord("2")}
+
+
+@together
+async def test_pausing_tls_pauses_the_socket_below(pair, kinds, reactor, soon):
+    server, client = await pair("tls", kinds["remembers"])
+    client.transport.write(b"x")
+    await server.heard(1)
+    server.transport.pauseProducing()
+    assert server.transport.transport not in reactor.getReaders()
+    client.transport.write(bytes(20_000_000))
+    await task.deferLater(reactor, 0.1)
+    assert len(server.received) == 1
+    server.transport.resumeProducing()
+    await server.heard(20_000_001)
+
+
+@together
+async def test_what_arrives_is_at_most_one_read_at_a_time(pair, kinds, fast):
+    server, client = await pair("tls", kinds["remembers"])
+    client.transport.write(bytes(5_000_000))
+    await server.heard(5_000_000)
+    assert server.most <= 96 * 1024
+
+
+def chopped(data, sizes):
+    at = 0
+    while at < len(data):
+        for size in sizes:
+            yield data[at : at + size]
+            at += size
+
+
+@pytest.mark.parametrize("sizes", [[1], [5], [4, 3], [7, 16_000], [16_384, 1], [100_000], [3, 70_000]])
+def test_lean_tls_delivers_however_the_bytes_are_cut(contexts, sizes):
+    """Records split anywhere, headers too: all that came is delivered without waiting for more."""
+    from edge.transport import selftest
+
+    server, client = selftest._End(selftest.Catch()), selftest._End(selftest.Catch())
+    server.peer, client.peer = client, server
+    server.begin(tls.LeanTLS, contexts().context, SSL.Connection.set_accept_state, False)
+    client.begin(tls.LeanTLS, SSL.Context(SSL.TLS_METHOD), SSL.Connection.set_connect_state, True)
+    selftest._pump(server, client)
+    sent = b"".join(bytes([number]) * size for number, size in enumerate([1, 2, 16_384, 50_000, 3, 40_000]))
+    for number, size in enumerate([1, 2, 16_384, 50_000, 3, 40_000]):
+        client.tls.write(bytes([number]) * size)
+    wire = b"".join(client.queue)
+    client.queue.clear()
+    for piece in chopped(wire, sizes):
+        server.tls.dataReceived(piece)
+    assert bytes(server.app.received) == sent
+
+
+@pytest.mark.parametrize("name", ["SSL_read", "BIO_write", "_ffi", "WANT_READ"])
+def test_a_private_name_that_is_missing_is_said(monkeypatch, name):
+    monkeypatch.setattr(tls, name, None)
+    assert "has no" in tls._try()
+
+
+def test_a_private_name_that_means_something_else_is_found_out(monkeypatch):
+    monkeypatch.setattr(tls, "BIO_read", lambda *arguments: 0)
+    assert "try-out failed" in tls._try()
+
+
+def test_nothing_is_missing_here():
+    assert tls._try() is None
+
+
+def test_what_is_missing_brings_the_stock_protocol_and_one_line_in_the_log(monkeypatch, reactor, contexts, protocols):
+    from twisted.logger import globalLogPublisher
+    from twisted.protocols.tls import BufferingTLSTransport
+
+    from edge.transport.secure import server_side
+
+    lines = []
+    monkeypatch.setattr(tls, "BIO_read", None)
+    globalLogPublisher.addObserver(lines.append)
+    tls.trouble.cache_clear()
+    try:
+        for _ in range(2):
+            made = server_side(reactor, True, contexts(), protocols(None))
+    finally:
+        globalLogPublisher.removeObserver(lines.append)
+        tls.trouble.cache_clear()
+    assert issubclass(made.protocol, BufferingTLSTransport)
+    said = [line for line in lines if "BIO_read" in line.get("said", "")]
+    assert len(said) == 1
