@@ -316,3 +316,12 @@ def test_a_header_that_could_not_be_sent_is_refused(tmp_path, name, value):
     bench = Bench(name="chat", clock=Clock(), folder=tmp_path, kinds=load().kinds)
     with pytest.raises(ValueError, match=r"header|holds"):
         bench.openai([]).with_header(name, value)
+
+
+def test_what_a_header_holds_is_never_shown(tmp_path):
+    bench = Bench(name="chat", clock=Clock(), folder=tmp_path, kinds=load().kinds)
+    service = bench.openai([]).with_header("Authorization", "Bearer hunter2")
+    assert "hunter2" not in repr(service.with_traits(headers=((b"X-Api-Key", b"hunter2"),)))
+    with pytest.raises(ValueError, match="Authorization") as caught:
+        service.with_header("Authorization", "Bearer hunter2\n")
+    assert "hunter2" not in str(caught.value)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
@@ -21,8 +21,9 @@ class Service:
     traits: Traits
     upstreams: tuple[str, ...] = ()
     """Base addresses: `http://127.0.0.1:11434`, `https://…`, `unix:/run/x.sock`; more than one share the work."""
-    headers: tuple[Pair, ...] = ()
-    """Fields set on every request to the service, after the traits' own; one of the same name replaces what came."""
+    headers: tuple[Pair, ...] = field(default=(), repr=False)
+    """Fields set on every request to the service, after the traits' own; one of the same name replaces what came. Some hold
+    the service's own key, so they are not shown."""
     resource: IResource | None = None
     """A twisted.web resource that answers in process, instead of any upstream."""
 

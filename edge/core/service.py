@@ -114,8 +114,8 @@ class Traits:
     """How to make it free its memory: (method, path, JSON); a value "{model}" stands for the name of what is loaded."""
     options: type | None = None
     """The attrs class of the plugin's own settings."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Fields set on every request to the service."""
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    """Fields set on every request to the service; not shown, since they may hold its key."""
     rule_for: Find = field(init=False, eq=False, repr=False)
     """`rule_for(method, path)`: the first rule for a method and a mapped, once-decoded path without query; MANAGED where
     none is named. Asked for every request, so the patterns are compiled once and recent answers are kept."""
