@@ -5,8 +5,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from edge.core.keyrules import stamp, to_rules
+from edge.core.keyrules import to_rules
 from edge.core.keys import Key
+from edge.core.times import stamp
 
 
 @frozen(kw_only=True)
@@ -34,7 +35,7 @@ class KeyRecord:
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` shows: rules with times as RFC 3339, then what is known besides."""
-        rules = to_rules(self.key)
+        rules = {**to_rules(self.key), "disabled": self.key.disabled}
         for name in ("not_before", "expires"):
             rules[name] = stamp(rules.get(name))
         return {
@@ -47,7 +48,6 @@ class KeyRecord:
             "replaces": self.replaces or None,
             "replaced_by": self.replaced_by or None,
             "weak": self.weak or None,
-            "disabled": self.key.disabled,
         }
 
 

@@ -1,7 +1,6 @@
 """The rules of a key as plain JSON values and back: one spelling for the record, the export and `--json`."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from edge.core.hours import hours
@@ -96,10 +95,3 @@ def _flag(rules: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name}: {value!r} is neither true nor false")
     return value
-
-
-def stamp(when: float | None) -> str | None:
-    """Unix seconds as RFC 3339 in the system's own zone, always with an offset; None stays None."""
-    if when is None:
-        return None
-    return datetime.fromtimestamp(when, UTC).astimezone().isoformat(timespec="seconds")

@@ -33,7 +33,7 @@ class Key:
     batch: bool = False
     disabled: bool = False
     rotate_every: float | None = None
-    """Seconds after which the key may fetch its successor."""
+    """Seconds from a key to its successor: it lasts so long, and may fetch the successor itself in its last days."""
 
     def serves(self, service: str) -> bool:
         """Whether the key names the service, or all of them."""

@@ -82,6 +82,10 @@ class SqliteKeyRecord:
         """The key with exactly this id."""
         return _get(self._open(), key_id)
 
+    def ids(self) -> set[str]:
+        """The ids of all keys."""
+        return {row[0] for row in _query(self._open(), "SELECT id FROM keys")}
+
     def count(self) -> int:
         ((count,),) = _query(self._open(), "SELECT count(*) FROM keys")
         return int(count)
@@ -162,6 +166,10 @@ class SqliteKeyRecord:
                 place = self._prepare(connection)
             self._place(place)
             return renewed.current
+
+    def live_peppers(self) -> dict[int, str]:
+        """Number → fingerprint of the peppers that keys may be digested with."""
+        return _marks(self._open())
 
     def needing(self, pepper: int) -> list[KeyRecord]:
         """The keys that work only as long as this pepper lives."""
