@@ -1,0 +1,292 @@
+"""Our IAgent: requests out over kept connections, one write for a head with what is there of its body."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError, TimeoutError
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from edge.backends.answer import Answer
+from edge.backends.connection import UpstreamConnection, _words
+from edge.backends.errand import DEFAULT_TIMEOUTS, Errand, Inform, Timeouts
+from edge.backends.failures import UpstreamRefused, UpstreamTimeout
+from edge.backends.pool import Pool
+from edge.backends.rawheaders import RawHeaders
+from edge.backends.target import Creator, Target, UpstreamURL, stock_creator, target_of
+from edge.backends.tunnel import Switched, keyed
+from edge.core.headers import Pair
+from edge.wire.head import TOKEN
+
+Connect = Callable[[Target, IProtocolFactory, float], Deferred[IProtocol]]
+"""Connects a protocol of the factory to a target within seconds; cancelling the Deferred calls it off at once."""
+
+PERIOD: Final = 0.25
+"""Seconds between two looks at what takes too long: one timer for all connections instead of one each."""
+MOST_TARGETS: Final = 64
+"""Targets remembered for URLs that come as text."""
+_METHOD: Final = re.compile(TOKEN + rb"{1,32}")
+_TARGET: Final = re.compile(rb"/[!-~]*")
+_OWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
+"""Fields that say how a message ends or whom a connection serves: only the one who frames it may write them."""
+_TAKES_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+_SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+
+
+class _Making(Factory):
+    noisy = False
+
+    def __init__(self, keeper: "UpstreamAgent", errand: Errand) -> None:
+        self._keeper = keeper
+        self._errand = errand
+
+    def buildProtocol(self, addr: object) -> UpstreamConnection:
+        return UpstreamConnection(self._keeper, self._errand)
+
+
+@implementer(IAgent)
+class UpstreamAgent:
+    """Connections to all upstreams. `idle` is in seconds; `most_idle` counts connections, in all and for each target."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        connect: Connect,
+        *,
+        idle: float = 4.0,
+        most_idle: int = 512,
+        most_idle_per_target: int = 128,
+        period: float = PERIOD,
+        creator: Creator = stock_creator,
+    ) -> None:
+        self._clock = clock
+        self._connect = connect
+        self._creator = creator
+        self._pool = Pool(idle - period, most_idle, most_idle_per_target)
+        self._open: set[UpstreamConnection] = set()
+        self._sweeping: IDelayedCall | None = None
+        self._targets: dict[bytes, Target] = {}
+        self._closed = False
+        self._drained: Deferred[None] | None = None
+        self.now = clock.seconds()
+        self.period = period
+        self.connects = 0
+        """Connections asked for, made or not."""
+        self.reuses = 0
+        """Requests sent over a kept connection."""
+        self.repeats = 0
+        """Requests sent once more because a kept connection died under them."""
+
+    @property
+    def open(self) -> int:
+        """Connections that are up, idle ones included."""
+        return len(self._open)
+
+    @property
+    def idle(self) -> int:
+        return self._pool.count
+
+    @property
+    def stale(self) -> int:
+        """Idle connections that turned out closed or unclean when they were to be used."""
+        return self._pool.stale
+
+    # IAgent, for whoever has a URL as text
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
+    ) -> Deferred[IResponse]:
+        """Raises ValueError for a URL, method or field that cannot be sent."""
+        return cast(Deferred[IResponse], self.send(method, self.located(uri), plain(headers), bodyProducer))
+
+    def located(self, uri: bytes) -> UpstreamURL:
+        """A URL as text, split into its target and the raw path, `/` where it has none. Raises ValueError."""
+        scheme, mark, rest = uri.partition(b"://")
+        cut = min((at for at in map(rest.find, (b"/", b"?")) if at >= 0), default=len(rest))
+        origin = scheme + mark + rest[:cut]
+        path = rest[cut:].partition(b"#")[0]
+        target = self._targets.get(origin)
+        if target is None:
+            if len(self._targets) >= MOST_TARGETS:
+                self._targets.clear()
+            target = self._targets[origin] = target_of(origin.decode("ascii"), creator=self._creator)
+        return UpstreamURL(target, path if path.startswith(b"/") else b"/" + path)
+
+    # Sending
+
+    def send(
+        self,
+        method: bytes,
+        url: UpstreamURL,
+        pairs: Sequence[Pair],
+        body: IBodyProducer | bytes | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        inform: Inform | None = None,
+    ) -> Deferred[Answer]:
+        """Sends a request; `pairs` are its fields, Host optional, without framing. Cancelling closes its connection.
+
+        The Deferred fails with UpstreamRefused, UpstreamTimeout, UpstreamBroken, or what the body failed with. Raises
+        ValueError for what cannot be sent.
+        """
+        head = [b"%b %b HTTP/1.1\r\n" % (method, url.raw_path), *self._lines(method, url, pairs)]
+        producer: IBodyProducer | None = None
+        if isinstance(body, bytes):
+            if body or method in _TAKES_BODY:
+                head.append(b"Content-Length: %d\r\n" % len(body))
+            wire = _joined(head) + body
+        elif body is None or body.length == 0:
+            if method in _TAKES_BODY:
+                head.append(b"Content-Length: 0\r\n")
+            wire = _joined(head)
+        else:
+            if body.length == UNKNOWN_LENGTH:
+                head.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                head.append(b"Content-Length: %d\r\n" % body.length)
+            wire, producer = _joined(head), body
+        repeatable = not body and method in _SAFE
+        errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, timeouts, inform)
+        if self._closed:
+            errand.fail(Failure(UpstreamRefused(url.target.name, "the gate is closing")))
+            return errand.deferred
+        connection = self._pool.take(url.target)
+        if connection is not None:
+            self.reuses += 1
+            connection.begin(errand)
+        else:
+            self._make(errand)
+        return errand.deferred
+
+    def _lines(self, method: bytes, url: UpstreamURL, pairs: Sequence[Pair]) -> list[bytes]:
+        """The field lines, Host first where `pairs` has none."""
+        if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(url.raw_path):
+            raise ValueError("the method or the path cannot be sent")
+        lows = [name.lower() for name, _ in pairs]
+        if not _OWN.isdisjoint(lows):
+            raise ValueError("framing and connection fields are not the caller's")
+        lines = [] if b"host" in lows else [b"Host: %b\r\n" % url.target.netloc]
+        lines += [b"%b: %b\r\n" % pair for pair in pairs]
+        return lines
+
+    def upgrade(
+        self,
+        protocol: bytes,
+        url: UpstreamURL,
+        pairs: Sequence[Pair],
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        inform: Inform | None = None,
+    ) -> "Deferred[Switched | Answer]":
+        """Asks, over a connection of its own, to switch to `protocol` (lower-case, `websocket`).
+
+        `pairs` are without Connection and Upgrade; a websocket without a key gets one. The Deferred has Switched after
+        a valid 101, an Answer when the upstream declines; else it fails as `send`'s does.
+        """
+        pairs, accept = keyed(protocol, pairs)
+        head = [b"GET %b HTTP/1.1\r\n" % url.raw_path, *self._lines(b"GET", url, pairs)]
+        head.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol)
+        errand = Errand(url.target, _joined(head, 1), None, False, False, timeouts, inform)
+        errand.upgrade, errand.accept = protocol, accept
+        if self._closed:
+            errand.fail(Failure(UpstreamRefused(url.target.name, "the gate is closing")))
+        else:
+            self._make(errand)
+        return errand.deferred
+
+    def _make(self, errand: Errand) -> None:
+        """A new connection for an errand."""
+        self.connects += 1
+        if self._sweeping is None:
+            self.now = self._clock.seconds()
+        timeout = errand.timeouts.connect
+
+        def failed(reason: Failure) -> None:
+            errand.connecting = None
+            if reason.check(CancelledError, ConnectingCancelledError):
+                return
+            name = errand.target.name
+            late = reason.check(TimeoutError)
+            errand.fail(
+                Failure(UpstreamTimeout(name, "connect", timeout) if late else UpstreamRefused(name, _words(reason)))
+            )
+
+        def made(_: IProtocol) -> None:
+            errand.connecting = None
+
+        connecting = self._connect(errand.target, _Making(self, errand), timeout)
+        errand.connecting = connecting
+        connecting.addCallbacks(made, failed)
+
+    # Keeper
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        self._open.add(connection)
+        if self._sweeping is None:
+            self.now = self._clock.seconds()
+            self._sweeping = self._clock.callLater(self.period, self._sweep)
+
+    def closed(self, connection: UpstreamConnection) -> None:
+        self._open.discard(connection)
+        self._pool.drop(connection)
+        if not self._open and self._drained is not None:
+            self._stop()
+
+    def release(self, connection: UpstreamConnection) -> bool:
+        return not self._closed and self._pool.put(connection)
+
+    def repeat(self, errand: Errand) -> None:
+        self.repeats += 1
+        errand.repeatable = False
+        self._make(errand)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        self.now = now = self._clock.seconds()
+        self._pool.expire(now)
+        for connection in list(self._open):
+            connection.check(now)
+        if self._open:
+            self._sweeping = self._clock.callLater(self.period, self._sweep)
+
+    def close(self) -> Deferred[None]:
+        """Closes every connection at once; the Deferred fires when the last one is gone. No request is sent any more."""
+        self._closed = True
+        self._drained = Deferred()
+        drained = self._drained
+        for connection in list(self._open):
+            connection.abort()
+        if not self._open:
+            self._stop()
+        return drained
+
+    def _stop(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.callback(None)
+
+
+def _joined(head: list[bytes], more: int = 0) -> bytes:
+    """A head's lines and the empty line that ends it. Raises ValueError where a line holds the end of another."""
+    wire = b"".join(head)
+    if wire.count(b"\n") != len(head) + more or wire.count(b"\r") != len(head) + more:
+        raise ValueError("a header field holds a line break")
+    return wire + b"\r\n"
+
+
+def plain(headers: Headers | None) -> Sequence[Pair]:
+    """The fields of any Headers, without those that are not the caller's."""
+    if headers is None:
+        return ()
+    if isinstance(headers, RawHeaders):
+        return headers.pairs
+    return [
+        (name, value) for name, values in headers.getAllRawHeaders() if name.lower() not in _OWN for value in values
+    ]

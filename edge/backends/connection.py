@@ -1,0 +1,430 @@
+"""HTTP/1.1 towards an upstream (RFC 9112): one request in hand at a time, answers read strictly and in bounded memory."""
+
+import socket
+from typing import Any, Final
+from typing import Protocol as Shape
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import UNKNOWN_LENGTH
+from zope.interface import implementer
+
+from edge.backends.answer import DONE, Answer
+from edge.backends.errand import Errand
+from edge.backends.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from edge.backends.tunnel import Switched, UpstreamTunnel
+from edge.backends.upload import Upload
+from edge.wire.chunked import ChunkedReader
+from edge.wire.head import CHUNKED, UNTIL_CLOSE, AnswerHead, BadHead, answer_head, looks_broken
+
+MOST_HEAD: Final = 64 * 1024
+"""Bytes of an answer's head, interim answers before it included."""
+MOST_FIELDS: Final = 200
+MOST_INTERIM: Final = 32
+"""Interim answers before the answer."""
+CLOSING: Final = 5.0
+"""Seconds for an upstream to take part in an orderly close."""
+_PEEK: Final = socket.MSG_PEEK | socket.MSG_DONTWAIT
+
+_CONNECTING, _HEAD, _BODY, _IDLE, _TUNNEL, _CLOSING, _CLOSED = range(7)
+
+
+class Keeper(Shape):
+    """Who makes the connections and keeps them while they are idle."""
+
+    now: float
+    """The clock's seconds at the last sweep: exact to a period, and read without a call."""
+    period: float
+
+    def opened(self, connection: "UpstreamConnection") -> None: ...
+    def closed(self, connection: "UpstreamConnection") -> None: ...
+    def release(self, connection: "UpstreamConnection") -> bool:
+        """Takes back a connection that can be used again; False where there is no room for it."""
+
+    def repeat(self, errand: Errand) -> None:
+        """Sends an errand once more, over a new connection."""
+
+
+@implementer(IHandshakeListener)
+class UpstreamConnection(Protocol):
+    """One connection. It is made for an errand, and may serve more of them afterwards."""
+
+    transport: Any
+
+    def __init__(self, keeper: Keeper, errand: Errand) -> None:
+        self.target = errand.target
+        self.since = keeper.now
+        """When it became idle, or when the wait that it is in began."""
+        self._keeper = keeper
+        self._errand: Errand | None = errand
+        self._timeouts = errand.timeouts
+        self._state = _CONNECTING
+        self._socket: Any = None
+        self._answer: Answer | None = None
+        self._upload: Upload | None = None
+        self._tunnel: UpstreamTunnel | None = None
+        self._buffer = b""
+        self._left = 0
+        self._chunks: ChunkedReader | None = None
+        self._interims = self._interim_bytes = 0
+        self._keep = self._paused = self._reused = False
+
+    # The life of the connection
+
+    def connectionMade(self) -> None:
+        errand = self._errand
+        if errand is None or errand.connection is not None:
+            # Addresses of one name are raced, and another one won.
+            self._errand = None
+            self._state = _CLOSED
+            self.transport.abortConnection()
+            return
+        errand.connection = self
+        below = self.transport
+        while (deeper := getattr(below, "transport", None)) is not None:
+            below = deeper
+        self._socket = getattr(below, "socket", None)
+        if self.target.scheme != "unix":
+            self.transport.setTcpNoDelay(True)
+        self._keeper.opened(self)
+        if self.target.tls is None:
+            self.begin(errand)
+
+    def handshakeCompleted(self) -> None:
+        if self._state == _CONNECTING and self._errand is not None:
+            self.begin(self._errand)
+
+    def begin(self, errand: Errand) -> None:
+        """Sends a request; the connection has none in hand."""
+        self._errand = errand
+        self._timeouts = errand.timeouts
+        errand.connection = self
+        self._state = _HEAD
+        self.since = self._keeper.now
+        self._interims = self._interim_bytes = 0
+        if errand.body is None:
+            self.transport.write(errand.wire)
+        else:
+            self._upload = Upload(self, errand.wire, errand.body)
+            self._upload.start()
+
+    def fresh(self) -> bool:
+        """Whether an idle connection can be used: open, and with nothing to be read, be it bytes or the end."""
+        if self._state != _IDLE:
+            return False
+        if self._socket is None:
+            return True
+        try:
+            self._socket.recv(1, _PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        state, self._state = self._state, _CLOSED
+        self._socket = None
+        self._keeper.closed(self)
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.stop()
+        errand, self._errand = self._errand, None
+        answer, self._answer = self._answer, None
+        tunnel, self._tunnel = self._tunnel, None
+        if errand is not None:
+            if state == _CONNECTING:
+                errand.fail(Failure(UpstreamRefused(self.target.name, _words(reason))))
+            elif self._reused and errand.repeatable and not self._buffer and not self._interims:
+                errand.connection = None
+                self._keeper.repeat(errand)
+            else:
+                errand.fail(Failure(UpstreamBroken(self.target.name, f"no answer: {_words(reason)}")))
+        elif answer is not None:
+            if state == _BODY and self._left == UNTIL_CLOSE and reason.check(ConnectionDone):
+                answer.finish(Failure(PotentialDataLoss()))
+            else:
+                broken = UpstreamBroken(self.target.name, f"the answer was cut: {_words(reason)}")
+                answer.finish(Failure(ResponseFailed([Failure(broken), reason])))
+        elif tunnel is not None:
+            tunnel.lost(reason)
+
+    def forget(self) -> None:
+        """Whoever waited for an answer's head no longer does: closed at once, nobody is told."""
+        self._errand = None
+        self.abort()
+
+    def abort(self) -> None:
+        """Closed at once; whoever reads the body is told when it is."""
+        if self._state == _CLOSED:
+            return
+        self._state = _CLOSED
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.stop()
+        self.transport.abortConnection()
+
+    def close(self) -> None:
+        """Closed in an orderly way; nothing is in hand."""
+        if self._state in (_CLOSING, _CLOSED):
+            return
+        self._state = _CLOSING
+        self.since = self._keeper.now
+        self.resume()
+        self.transport.loseConnection()
+
+    def _fail(self, why: UpstreamFailure) -> None:
+        """Closed at once, and whoever waits is told why."""
+        self._end(Failure(why), ResponseFailed([Failure(why)]))
+
+    def _end(self, for_errand: Failure, for_answer: Exception) -> None:
+        errand, self._errand = self._errand, None
+        answer, self._answer = self._answer, None
+        self.abort()
+        if errand is not None:
+            errand.fail(for_errand)
+        elif answer is not None:
+            answer.finish(Failure(for_answer))
+
+    def _broken(self, why: str) -> None:
+        self._fail(UpstreamBroken(self.target.name, why))
+
+    # Deadlines
+
+    def touch(self) -> None:
+        """What is waited for begins now."""
+        self.since = self._keeper.now
+
+    def check(self, now: float) -> None:
+        """Looks for what took too long; `since` may be up to a period too old, and no wait is cut short by that."""
+        state = self._state
+        waited = now - self.since - self._keeper.period
+        timeouts = self._timeouts
+        if state == _HEAD:
+            if self._upload is not None and not self._upload.stalled:
+                self.since = now
+            elif waited > timeouts.first_byte:
+                self._fail(UpstreamTimeout(self.target.name, "first_byte", timeouts.first_byte))
+        elif state == _BODY:
+            answer = self._answer
+            reader_waits = not self._paused or (answer is not None and answer.unread)
+            if not reader_waits or (self._upload is not None and not self._upload.stalled):
+                self.since = now
+            elif waited > timeouts.idle:
+                self._fail(UpstreamTimeout(self.target.name, "idle", timeouts.idle))
+        elif state == _CONNECTING:
+            if waited > timeouts.connect:
+                self._fail(UpstreamTimeout(self.target.name, "connect", timeouts.connect))
+        elif state == _CLOSING and waited > CLOSING:
+            self.abort()
+
+    # Flow
+
+    def pause(self) -> None:
+        if not self._paused and self._state in (_BODY, _TUNNEL):
+            self._paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.since = self._keeper.now
+            if self._state != _CLOSED:
+                self.transport.resumeProducing()
+
+    def uploaded(self) -> None:
+        """The whole request has been written."""
+        self._upload = None
+        self.since = self._keeper.now
+
+    def upload_failed(self, reason: Failure) -> None:
+        """The request will never be whole, so the upstream must not take it for whole."""
+        self._upload = None
+        self._end(reason, ResponseFailed([reason]))
+
+    # Bytes in
+
+    def dataReceived(self, data: bytes) -> None:
+        state = self._state
+        if state == _BODY:
+            self._take_body(data)
+        elif state == _HEAD:
+            self._take_head(self._buffer + data if self._buffer else data)
+        elif state == _TUNNEL:
+            assert self._tunnel is not None
+            self._tunnel.feed(data)
+        elif state in (_IDLE, _CONNECTING):
+            # Nobody asked: what comes now could be taken for the answer to the next question.
+            self._broken("it sent bytes that nobody asked for")
+
+    def _take_head(self, data: bytes) -> None:
+        errand = self._errand
+        assert errand is not None
+        while True:
+            at = data.find(b"\r\n\r\n")
+            if at < 0:
+                self._buffer = data
+                if len(data) + self._interim_bytes > MOST_HEAD:
+                    self._broken(f"the answer's head is larger than {MOST_HEAD} bytes")
+                elif looks_broken(data):
+                    self._broken("a line of the answer's head does not end in CRLF")
+                return
+            if at + self._interim_bytes > MOST_HEAD:
+                self._broken(f"the answer's head is larger than {MOST_HEAD} bytes")
+                return
+            try:
+                head = answer_head(data[: at + 2], MOST_FIELDS)
+            except BadHead as error:
+                self._broken(f"the answer is malformed: {error}")
+                return
+            data = data[at + 4 :]
+            if head.status >= 200:
+                break
+            if head.status == 101:
+                self._switch(errand, head, data)
+                return
+            self._interim_bytes += at + 4
+            if not self._interim(errand, head):
+                return
+        self._buffer = b""
+        self._take_answer(errand, head, data)
+
+    def _interim(self, errand: Errand, head: AnswerHead) -> bool:
+        """An answer before the answer; False where the connection did not survive it."""
+        self._interims += 1
+        self.since = self._keeper.now
+        if self._interims > MOST_INTERIM:
+            self._broken(f"more than {MOST_INTERIM} interim answers")
+        elif b"content-length" in head.fields or b"transfer-encoding" in head.fields:
+            self._broken("an interim answer announces a body")
+        elif errand.inform is not None and head.status != 100:
+            errand.inform(head.status, head.fields.pairs)
+        return self._state == _HEAD
+
+    def _take_answer(self, errand: Errand, head: AnswerHead, data: bytes) -> None:
+        left = head.length
+        length: int | str = UNKNOWN_LENGTH if left < 0 else left
+        self._keep = head.keep_alive and errand.upgrade is None
+        if errand.bodyless or head.status in (204, 205, 304):
+            if head.status == 304:
+                declared = head.fields.get(b"content-length")
+                length = UNKNOWN_LENGTH if declared is None else int(declared)
+            elif not errand.bodyless:
+                length = 0
+                self._keep = self._keep and not left
+            left = 0
+        answer = Answer(head, length)
+        self._left = left
+        payload, done = b"", not left
+        if left == CHUNKED:
+            self._chunks = ChunkedReader()
+        if done:
+            self._keep = self._keep and not data
+        elif data:
+            try:
+                payload, done = self._read(data)
+            except BadHead as error:
+                self._broken(f"the answer is malformed: {error}")
+                return
+        self._errand = None
+        if done:
+            answer.whole = payload
+            self._complete()
+            errand.succeed(answer)
+            return
+        self._answer = answer
+        answer.connection = self
+        self._state = _BODY
+        self.since = self._keeper.now
+        if self._upload is not None and head.status >= 400:
+            # The upstream has made up its mind; anything else may answer while it still reads.
+            self._keep = False
+            upload, self._upload = self._upload, None
+            upload.stop()
+        errand.succeed(answer)
+        if payload and self._answer is answer:
+            answer.feed(payload)
+
+    def _take_body(self, data: bytes) -> None:
+        self.since = self._keeper.now
+        try:
+            payload, done = self._read(data)
+        except BadHead as error:
+            self._broken(f"the answer is malformed: {error}")
+            return
+        answer = self._answer
+        assert answer is not None
+        if payload:
+            answer.feed(payload)
+        if done and self._state == _BODY:
+            self._answer = None
+            self._complete()
+            answer.finish(DONE)
+
+    def _read(self, data: bytes) -> tuple[bytes, bool]:
+        """The payload in `data`, and whether the body ends in it."""
+        left = self._left
+        if left > 0:
+            size = len(data)
+            if size < left:
+                self._left = left - size
+                return data, False
+            if size > left:
+                self._keep = False
+                data = data[:left]
+            return data, True
+        chunks = self._chunks
+        if chunks is None:
+            return data, False
+        payload = chunks.feed(data)
+        if not chunks.done:
+            return payload, False
+        self._chunks = None
+        if chunks.rest:
+            self._keep = False
+        return payload, True
+
+    def _complete(self) -> None:
+        """The answer is whole: the connection is kept for the next request, or closed."""
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.stop()
+            self._state = _CLOSED
+            self.transport.abortConnection()
+            return
+        if self._paused:
+            self.resume()
+        if self._keep:
+            self._reused = True
+            self._state = _IDLE
+            self.since = self._keeper.now
+            if self._keeper.release(self):
+                return
+        self.close()
+
+    # A switch of protocols
+
+    def _switch(self, errand: Errand, head: AnswerHead, rest: bytes) -> None:
+        accepts = head.fields.all(b"sec-websocket-accept")
+        if errand.upgrade is None or head.upgrade != errand.upgrade:
+            self._broken("it switched to a protocol that was not asked for")
+        elif errand.accept is not None and accepts != [errand.accept]:
+            self._broken("its Sec-WebSocket-Accept does not belong to the key that was sent")
+        elif b"content-length" in head.fields or b"transfer-encoding" in head.fields:
+            self._broken("a switch of protocols announces a body")
+        else:
+            self._errand = None
+            self._buffer = b""
+            self._state = _TUNNEL
+            self._tunnel = tunnel = UpstreamTunnel(self, rest)
+            self.pause()
+            errand.succeed(Switched(head.fields, tunnel))
+
+
+def _words(reason: Failure) -> str:
+    """What was lost and why, in one line."""
+    return reason.getErrorMessage().replace("\n", " ").strip(" .") or type(reason.value).__name__
