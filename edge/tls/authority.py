@@ -24,6 +24,8 @@ from edge.tls.host import Address
 from edge.tls.identity import LARGEST_FILE, Identity, identity
 
 CA_DAYS: Final = 3653
+EARLIEST: Final = 1_735_689_600.0
+"""2025-01-01: a clock that shows less was never set, as on a board without a battery."""
 PRIVATE_DOMAINS: Final = ("localhost", "local", "lan", "home", "home.arpa", "internal", "fritz.box")
 PRIVATE_NETWORKS: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
     ip_network(text)
@@ -160,7 +162,10 @@ def renew_authority(folder: Path, names: Sequence[str], addresses: Sequence[Addr
 
 def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now: float) -> None:
     """Make the pair in a folder of its own and rename that, so that there is never half a CA."""
-    make_folder(folder.parent)
+    if now < EARLIEST:
+        raise TLSError(
+            "this machine's clock is years behind; a CA made now would have ended: set the clock (timedatectl)"
+        )
     domains = _domains(names)
     networks = [*PRIVATE_NETWORKS]
     networks += [ip_network(each) for each in addresses if not any(_within(each, one) for one in PRIVATE_NETWORKS)]
@@ -178,17 +183,19 @@ def _make(folder: Path, names: Sequence[str], addresses: Sequence[Address], now:
         .add_extension(x509.NameConstraints(permitted, None), critical=True)
     )
     certificate = builder.sign(key, hashes.SHA256())
-    fresh = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
+    fresh: Path | None = None
     try:
+        fresh = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=make_folder(folder.parent)))
         write_atomically(fresh / "root.key", _key_pem(key), 0o600)
         write_atomically(fresh / "root.pem", certificate.public_bytes(Encoding.PEM), 0o644)
         for path in (fresh, fresh / "root.key", fresh / "root.pem"):
             keep_owner(path)
         fresh.rename(folder)
+        sync_folder(folder.parent)
     except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
         raise TLSError(f"{folder}: the local CA cannot be written here: {error.strerror}") from error
-    sync_folder(folder.parent)
 
 
 def _domains(names: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ MOST_CERTIFICATES: Final = 200
 
 log = Logger()
 
-Signature = tuple[int, int, int, int]
+Signature = tuple[int, int, int, int, int]
 
 
 @frozen
@@ -39,6 +39,8 @@ class _Held:
     digest: bytes = b""
     identity: Identity | None = None
     said: str = ""
+    doubted: bytes = b""
+    """The digest of what did not fit once, beside an identity that does: perhaps half of a change."""
 
 
 @define
@@ -89,7 +91,10 @@ class Directory:
             held.looks = ()  # a file that comes back with its old looks must be read again
             self._fail(held, f"{error.filename}: cannot be read: {error.strerror}")
         except TLSError as error:
-            self._fail(held, str(error))
+            if held.identity is not None and held.doubted != digest:
+                held.doubted, held.looks = digest, ()  # perhaps half of a change: what is as bad next time is said
+            else:
+                self._fail(held, str(error))
         else:
             held.identity, held.digest, held.said = fresh, digest, ""
             log.info(
@@ -104,7 +109,7 @@ class Directory:
                     file=files.chain,
                     day=day(fresh.not_after),
                 )
-            if files.key.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            if looks[1][4] & (stat.S_IRWXO | stat.S_IWGRP):
                 log.warn(
                     "{file}: others on this machine may read this private key; run: chmod 600 {file}", file=files.key
                 )
@@ -146,7 +151,7 @@ def _holds_chain(folder: Path) -> bool:
 
 def _looks(path: Path) -> Signature:
     status = path.stat()
-    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns, status.st_mode
 
 
 def _text(path: Path) -> bytes:

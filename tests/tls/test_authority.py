@@ -116,6 +116,18 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    with pytest.raises(TLSError, match="cannot be written"):
+        opened(tmp_path / "data" / "deep")
+
+
+def test_a_clock_that_was_never_set_makes_no_ca(tmp_path: Path) -> None:
+    with pytest.raises(TLSError, match="clock"):
+        open_authority(tmp_path / "ca", tmp_path / "leaf", NAMES, ADDRESSES, 100.0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_renewal_on_request_keeps_the_old_one_aside(tmp_path: Path) -> None:
     old = opened(tmp_path)
     new = renew_authority(tmp_path / "ca", NAMES, ADDRESSES, NOW)

@@ -106,7 +106,21 @@ def test_a_broken_file_keeps_the_old_one_and_is_said_once(tmp_path: Path, said, 
     assert directory.refresh(NOW)
     put(file, text)
     directory.refresh(NOW)
+    directory.refresh(NOW)
     assert len([line for line in said() if "stays in use" in line]) == 2
+
+
+def test_half_of_a_change_is_not_even_said(tmp_path: Path, said) -> None:
+    old, new = pair("one.example.org"), pair("one.example.org", days=60)
+    put(tmp_path / "one.crt", old[0])
+    put(tmp_path / "one.key", old[1])
+    directory = Directory(tmp_path)
+    directory.refresh(NOW)
+    put(tmp_path / "one.key", new[1])
+    assert not directory.refresh(NOW)
+    put(tmp_path / "one.crt", new[0])
+    assert directory.refresh(NOW)
+    assert len(said()) == 2
 
 
 def test_a_key_with_a_passphrase_is_refused_without_asking(tmp_path: Path, said) -> None:
