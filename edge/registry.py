@@ -245,18 +245,14 @@ def _told(error: BaseException, source: str) -> PluginError:
 
 
 def where(error: BaseException, source: str) -> str:
-    """`file:line` of the deepest frame of an exception that lies in `source`, or outside Python's import machinery."""
-    at, trace = "", error.__traceback__
+    """Where an exception comes from: `file:line` of the deepest frame in the file `source`; where none is, `source` and the
+    `file:line` of the first frame that is neither ours nor Python's import machinery."""
+    own, first, trace = 0, "", error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if file == source:
-            at = f"{source}:{trace.tb_lineno}"
-        elif (
-            not at.startswith(f"{source}:")
-            and not file.startswith("<frozen")
-            and file != __file__
-            and "importlib" not in file
-        ):
-            at = f"{source}: {file}:{trace.tb_lineno}"
+            own = trace.tb_lineno
+        elif not first and file != __file__ and not file.startswith("<frozen") and "/importlib/" not in file:
+            first = f"{source}: {file}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return at or source
+    return f"{source}:{own}" if own else first or source

@@ -218,6 +218,19 @@ def test_a_wrong_signature_is_told(folder):
     assert "configure" in said
 
 
+def test_traits_that_are_none_are_told(folder):
+    text = CELLAR.replace("import IServicePlugin", "import IKnownKind, IServicePlugin")
+    text = text.replace("@implementer(IServicePlugin)", "@implementer(IServicePlugin, IKnownKind)")
+    assert broken(folder, text.replace("api: int = 1", "api: int = 1; traits: str = 'fast'")).endswith(
+        "its traits are a str, not edge.core.service.Traits"
+    )
+
+
+def test_a_failure_inside_a_library_is_told_with_the_plugins_line(folder):
+    said = broken(folder, "import json\n\ndef read():\n    json.loads('{')\n\nread()\n")
+    assert said.startswith(f"{folder / 'broken.py'}:4: JSONDecodeError: ")
+
+
 def test_a_wrong_name_is_told(folder):
     assert "must be lower-case" in broken(folder, CELLAR.replace('"cellar"', '"The Cellar"', 1))
 

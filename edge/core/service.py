@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from fnmatch import fnmatchcase, translate
+from fnmatch import translate
 from functools import lru_cache
 from typing import Final
 
@@ -33,9 +33,6 @@ class Rule:
     """Where the answer lists models, so that it can be cut to what a key may use: "openai", "ollama", or ""."""
     units: str = ""
     """The name of what meters it (tokens, speech, transcription, images), "" for bytes and requests only."""
-
-    def matches(self, method: str, path: str) -> bool:
-        return method in self.methods and fnmatchcase(path, self.path)
 
 
 @frozen
@@ -123,11 +120,6 @@ class Traits:
     @rule_for.default
     def _compiled(self) -> Find:
         return finder(self.rules)
-
-    @property
-    def questions(self) -> tuple[Question, ...]:
-        """Every question that a well server of this kind answers one of, the general one first."""
-        return tuple(dict.fromkeys((self.health, *(question for _, question in self.others))))
 
     @property
     def probes(self) -> tuple[tuple[int, Question], ...]:
