@@ -96,6 +96,13 @@ def refuse_strangers(path: Path, what: str, *, any_owner: bool = False) -> None:
         raise HomeError(f"{path}: {what} can be replaced by others; `chmod o-w {path.parent}`")
 
 
+def refuse_strange_plugins(folder: Path) -> None:
+    """Raise HomeError where somebody else could change a plugin folder or a file that would be loaded from it."""
+    refuse_strangers(folder, "the plugin folder")
+    for file in sorted(folder.glob("*.py")):
+        refuse_strangers(file, "the plugin")
+
+
 def open_data(folder: Path) -> Path:
     """The data folder, made (0700) where it is missing and judged. Raises HomeError."""
     try:

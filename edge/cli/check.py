@@ -8,7 +8,7 @@ from edge.cli.common import Places, common
 from edge.config.read import Reading
 from edge.config.services import Settled, settle
 from edge.errors import ConfigError, ConfigErrors, HomeError, PluginError
-from edge.home import refuse_strangers, shipped
+from edge.home import refuse_strange_plugins, shipped
 
 
 @click.command("check")
@@ -52,7 +52,7 @@ def judge(reading: Reading) -> dict[str, Settled]:
     folders = [folder for folder in reading.config.plugin_dirs if folder.is_dir()]
     try:
         for folder in folders:
-            refuse_strangers(folder, "a plugin folder")
+            refuse_strange_plugins(folder)
         registry = Registry.load(shipped("plugins"), folders)
     except HomeError as error:
         raise ConfigErrors((ConfigError("", str(error)),)) from None

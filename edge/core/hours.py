@@ -30,7 +30,7 @@ def hours(text: str, zone: str) -> Hours:
     """Hours from `mon-fri 15:00-20:00, sat 10:00-22:00`; a span past midnight runs into the next day. Raises ValueError."""
     try:
         ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"{zone!r} is not a time zone; write it like Europe/Berlin") from error
     spans: list[tuple[int, int, int]] = []
     for part in text.lower().split(","):

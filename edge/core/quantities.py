@@ -6,6 +6,8 @@ from typing import Final
 from attrs import frozen
 
 SECONDS: Final[dict[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# A hundred years: what is added to any time of today is a date still.
+LONGEST: Final = 36525 * 86400.0
 BYTES: Final[dict[str, int]] = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
@@ -40,7 +42,9 @@ class Limit:
 def duration(text: str) -> float:
     """Seconds of a duration such as `250ms` or `30d`. Raises ValueError with what is allowed."""
     if match := _DURATION.fullmatch(text.strip()):
-        return float(match[1]) * SECONDS[match[2]]
+        if (seconds := float(match[1]) * SECONDS[match[2]]) > LONGEST:
+            raise ValueError(f"{text!r}: a duration is at most {LONGEST / SECONDS['d']:.0f}d")
+        return seconds
     raise ValueError(f"{text!r} is not a duration; write it like 250ms, 5s, 10m, 24h or 30d")
 
 

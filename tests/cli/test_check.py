@@ -107,7 +107,14 @@ def test_a_plugin_of_ones_own_is_asked_and_one_that_others_may_write_is_not(file
     folder.chmod(0o777)
     capsys.readouterr()
     assert main(["check", "--config", str(file)]) == 78
-    assert "a plugin folder can be changed by others" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"{folder}: the plugin folder can be changed by others; `chmod go-w {folder}`\n"
+    folder.chmod(0o700)
+    plugin = folder / "broken.py"
+    plugin.write_text("1 / 0\n")
+    plugin.chmod(0o620)
+    assert main(["check", "--config", str(file)]) == 78
+    # Judged before it is run.
+    assert capsys.readouterr().err == f"{plugin}: the plugin can be changed by others; `chmod go-w {plugin}`\n"
 
 
 def test_the_one_of_two_that_counts_is_named(tmp_path, monkeypatch, capsys):
