@@ -1,0 +1,105 @@
+"""What a revoked key has open ends at once."""
+
+import pytest
+from twisted.internet.task import Clock
+
+from edge.auth.open import SLICE, Open
+from edge.auth.tickets import Tickets
+from edge.errors import StoreError
+from edge.testing import MemoryKeyStore, key, secret
+
+
+class House:
+    def __init__(self) -> None:
+        self.clock, self.store = Clock(), MemoryKeyStore()
+        self.store.put(key(), secret())
+        self.tickets = Tickets(self.clock)
+        self.open = Open(self.clock, self.store, self.tickets, self.clock.seconds)
+        self.open.start()
+        self.closed: list[str] = []
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_disabling_and_deleting_close_at_once(house: House) -> None:
+    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.tickets.issue("0badcafe", "chat")
+    house.store.put(key(disabled=True))
+    assert house.closed == ["a"]
+    assert len(house.tickets) == 0
+    house.store.put(key())
+    house.open.enter("0badcafe", lambda: house.closed.append("b"))
+    house.store.remove("0badcafe")
+    assert house.closed == ["a", "b"]
+
+
+def test_a_change_of_rules_leaves_open_streams_alone(house: House) -> None:
+    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.tickets.issue("0badcafe", "chat")
+    house.store.put(key(models=("gemma*",), services=("tts",)))
+    assert house.closed == []
+    assert len(house.tickets) == 1
+
+
+def test_expiry_closes_within_a_second(house: House) -> None:
+    house.store.put(key(expires=10.0))
+    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.clock.pump([0.5] * 19)
+    assert house.closed == []
+    house.clock.pump([0.5] * 2)
+    assert house.closed == ["a"]
+
+
+def test_what_has_ended_is_forgotten(house: House) -> None:
+    leave = house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    other = house.open.enter("0badcafe", lambda: house.closed.append("b"))
+    leave()
+    leave()
+    assert house.open.count("0badcafe") == 1
+    other()
+    assert house.open.count("0badcafe") == 0
+    house.store.remove("0badcafe")
+    assert house.closed == []
+
+
+def test_leaving_while_being_closed_is_fine_and_one_failure_spares_the_others(house: House) -> None:
+    leave = house.open.enter("0badcafe", lambda: leave())
+
+    def broken() -> None:
+        raise RuntimeError("already gone")
+
+    house.open.enter("0badcafe", broken)
+    house.open.enter("0badcafe", lambda: house.closed.append("c"))
+    house.store.remove("0badcafe")
+    assert house.closed == ["c"]
+
+
+def test_thousands_are_closed_in_slices(house: House) -> None:
+    for _ in range(3 * SLICE):
+        house.open.enter("0badcafe", lambda: house.closed.append("x"))
+    house.store.remove("0badcafe")
+    assert len(house.closed) == SLICE
+    house.clock.advance(0)
+    assert len(house.closed) == 3 * SLICE
+
+
+def test_a_store_in_trouble_closes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+
+    def broken(_key_id: str) -> None:
+        raise StoreError("gone")
+
+    monkeypatch.setattr(house.store, "get", broken)
+    house.clock.advance(5)
+    assert house.closed == []
+
+
+def test_after_stopping_nothing_is_closed(house: House) -> None:
+    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.open.stop()
+    house.store.remove("0badcafe")
+    house.clock.advance(5)
+    assert house.closed == []

@@ -1,0 +1,59 @@
+"""Which models a key may use, and lists cut to those."""
+
+import json
+
+import pytest
+
+from edge.core.models import filter_models, judge_model, model_allowed
+from edge.testing import key
+
+GEMMA = key(models=("gemma*", "llama3.2"))
+
+
+@pytest.mark.parametrize("model", ["gemma3", "gemma3:4b", "llama3.2", "llama3.2:latest"])
+def test_a_pattern_allows(model: str) -> None:
+    assert model_allowed(GEMMA, model)
+
+
+@pytest.mark.parametrize("model", ["Gemma3", "llama3.2:70b", "xgemma", "", None, "llama3.22"])
+def test_and_nothing_else(model: str | None) -> None:
+    assert not model_allowed(GEMMA, model)
+    refusal = judge_model(GEMMA, model)
+    assert refusal is not None
+    assert refusal.reason == "model-not-allowed"
+
+
+def test_a_key_without_a_rule_may_use_any() -> None:
+    assert model_allowed(key(), None)
+    assert judge_model(key(), "anything") is None
+
+
+def test_the_latest_of_a_pattern_with_its_tag_is_the_name_without() -> None:
+    assert model_allowed(key(models=("gemma3:latest",)), "gemma3")
+
+
+def test_lists_show_what_the_key_may_use_and_keep_the_rest_of_the_document() -> None:
+    openai = {"object": "list", "data": [{"id": "gemma3", "x": 1}, {"id": "qwen"}, {"no": "id"}, 3], "more": True}
+    cut = json.loads(filter_models(json.dumps(openai).encode(), "openai", GEMMA))
+    assert cut == {"object": "list", "data": [{"id": "gemma3", "x": 1}], "more": True}
+    ollama = {
+        "models": [
+            {"name": "gemma3:4b", "model": "gemma3:4b"},
+            {"name": "gemma3", "model": "qwen"},
+            {"model": "llama3.2"},
+        ]
+    }
+    cut = json.loads(filter_models(json.dumps(ollama).encode(), "ollama", GEMMA))
+    assert [entry["model"] for entry in cut["models"]] == ["gemma3:4b", "llama3.2"]
+
+
+def test_a_key_without_a_rule_gets_the_very_bytes() -> None:
+    assert filter_models(b'{ "data" : [] }', "openai", key()) == b'{ "data" : [] }'
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"[]", b"null", b"{", b'{"data":{}}', b"\xff", b'{"data":null}', b"[" * 100_000]
+)
+def test_what_cannot_be_read_shows_nothing(document: bytes) -> None:
+    assert json.loads(filter_models(document, "openai", GEMMA)) == {"object": "list", "data": []}
+    assert json.loads(filter_models(document, "ollama", GEMMA))["models"] == []
