@@ -192,6 +192,8 @@ async def test_an_upstream_with_another_name_is_refused_every_time(door: Door, n
     for _ in range(3):
         with pytest.raises((VerificationError, SSL.Error)):
             await upstream(door, creator)
+        creator._harvest()
+        assert creator._session is None, "a session of whoever was refused must never be resumed"
 
 
 @pytest_twisted.ensureDeferred
