@@ -1,0 +1,123 @@
+"""Header policy between the two sides: what goes on to a service, and what comes back from it."""
+
+from functools import lru_cache
+from typing import Final
+
+from edge.core.headers import Fields, Pair
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    }
+)
+"""Fields of one connection only (RFC 9110 7.6.1, RFC 9113 8.2.2)."""
+
+FRAMING: Final = frozenset({b"host", b"content-length", b"expect"})
+"""Fields that are written anew for the next hop."""
+
+CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"xi-api-key", b"x-goog-api-key"})
+"""Where keys come; no service ever sees one."""
+
+ORIGINS: Final = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"}
+    | {b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-scheme", b"x-real-ip", b"x-request-id"}
+    | {b"x-client-ip", b"true-client-ip", b"cf-connecting-ip", b"x-cluster-client-ip", b"x-original-host"}
+)
+"""What services believe about where a request comes from: only the gate says it."""
+
+IDENTITIES: Final = frozenset(
+    {b"remote-user", b"x-remote-user", b"x-forwarded-user", b"x-forwarded-email", b"x-forwarded-groups"}
+    | {b"x-forwarded-preferred-username", b"x-auth-request-user", b"x-auth-request-email", b"x-webauth-user"}
+    | {b"x-authenticated-user", b"tailscale-user-login", b"tailscale-user-name", b"x-user-id"}
+)
+"""Names that services behind a gate take for a verified user."""
+
+OVERRIDES: Final = frozenset(
+    {b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-url", b"x-rewrite-url"}
+    | {b"x-original-uri", b"x-envoy-original-path"}
+)
+"""Fields by which a request would be another one than the one that was judged."""
+
+NOT_SENT_ON: Final = HOP_BY_HOP | FRAMING | CREDENTIALS | ORIGINS | IDENTITIES | OVERRIDES
+_NOT_SENT_BACK: Final = HOP_BY_HOP | {b"content-length", b"x-request-id", b"alt-svc"}
+_CORS: Final = frozenset(
+    {b"access-control-allow-origin", b"access-control-allow-credentials", b"access-control-expose-headers"}
+)
+_OURS: Final = b"x-aigate"
+
+
+@lru_cache(maxsize=1024)
+def forwarded(client: str, chain: bytes, secure: bool, authority: bytes, prefix: bytes) -> tuple[Pair, ...]:
+    """The fields that tell a service who asks and where the gate has put it (RFC 7239, and the older spellings).
+
+    `chain` is what trusted proxies said before us, b"" otherwise.
+    """
+    proto = b"https" if secure else b"http"
+    address = client.encode("ascii", "replace")
+    node = b'"[%b]"' % address if b":" in address else address
+    made = [
+        (b"X-Forwarded-For", chain + b", " + address if chain else address),
+        (b"X-Forwarded-Proto", proto),
+        (b"X-Forwarded-Host", authority),
+        (b"Forwarded", b'for=%b;host="%b";proto=%b' % (node if client != "unix" else b"unknown", authority, proto)),
+    ]
+    if prefix:
+        made.append((b"X-Forwarded-Prefix", prefix))
+    return tuple(made)
+
+
+def sent_on(fields: Fields, also: frozenset[bytes] = frozenset()) -> list[Pair]:
+    """What of a request's fields goes on: everything but what is listed above, what `Connection` names, and `also`.
+
+    Names with an underscore for a dash are the same name to many servers, and are dropped where that one would be.
+    """
+    drop = NOT_SENT_ON | also if also else NOT_SENT_ON
+    lows = fields.lows
+    if b"connection" in lows:
+        named = frozenset(option.lower() for option in fields.listed(b"connection"))
+        if named - HOP_BY_HOP - {b"close"}:
+            drop |= named
+    return [
+        pair
+        for pair, low in zip(fields.pairs, lows, strict=True)
+        if low not in drop
+        and low[:8] != _OURS
+        and (b"_" not in low or ((dashed := low.replace(b"_", b"-")) not in drop and dashed[:8] != _OURS))
+    ]
+
+
+def sent_back(fields: Fields, cors: bool) -> list[Pair]:
+    """What of an answer's fields goes back; with `cors` the gate speaks for the service on cross-origin access."""
+    drop = _NOT_SENT_BACK | _CORS if cors else _NOT_SENT_BACK
+    lows = fields.lows
+    if b"connection" in lows:
+        named = frozenset(option.lower() for option in fields.listed(b"connection"))
+        if named - HOP_BY_HOP - {b"close"}:
+            drop |= named
+    return [pair for pair, low in zip(fields.pairs, lows, strict=True) if low not in drop and low[:8] != _OURS]
+
+
+def location(value: bytes, bases: tuple[bytes, ...], authority: bytes, prefix: bytes) -> bytes:
+    """A `Location` as the client must see it: one that points into the service gets the route's prefix back.
+
+    `bases` are the service's own addresses without a final slash, `http://127.0.0.1:11434`.
+    """
+    for base in (*bases, b"http://" + authority, b"https://" + authority):
+        if value == base or value.startswith((base + b"/", base + b"?")):
+            value = value[len(base) :] or b"/"
+            break
+    else:
+        if value[:1] != b"/" or value[:2] == b"//":
+            return value
+    if not prefix or value == prefix or value.startswith(prefix + b"/"):
+        return value
+    return prefix + (value if value[:1] == b"/" else b"/" + value)
