@@ -14,7 +14,7 @@ _PORT = re.compile(r"^\[?(.*?)\]?(?::\d{1,5})?$")
 
 
 def client_of(peer: str, fields: Fields, trusted: Sequence[Network], header: bytes) -> tuple[str, bytes]:
-    """(the true client address, the hops before us that may be believed, as `X-Forwarded-For` spells them).
+    """(the true client address, the whole way here as `X-Forwarded-For` spells it, b"" where nobody stands between).
 
     The chosen header is read from the right to the first hop that no trusted proxy vouches for. A hop that is no
     address ends the reading: what is left of it can be anybody's invention.
@@ -33,21 +33,18 @@ def client_of(peer: str, fields: Fields, trusted: Sequence[Network], header: byt
             break
     if not believed:
         return peer, b""
-    return client, ", ".join([client, *reversed(believed[1:])]).encode("ascii")
+    return client, ", ".join([client, *reversed(believed)]).encode("ascii")
 
 
 def _hops(fields: Fields, header: bytes) -> list[str]:
-    values = fields.listed(header)
-    if header == FORWARDED:
-        found = [match[2] if (match := _FOR.search(value)) else b"" for value in values]
-    else:
-        found = values
     hops = []
-    for raw in found:
-        text = raw.decode("latin-1").strip()
-        if text.count(":") != 1 and not text.startswith("["):
-            hops.append(text)
-        else:
-            match = _PORT.match(text)
-            hops.append(match[1] if match else text)
+    for value in fields.listed(header):
+        if header == FORWARDED:
+            found = _FOR.search(value)
+            value = found[2] if found else b""
+        text = value.decode("latin-1").strip()
+        if text.count(":") == 1 or text.startswith("["):
+            bare = _PORT.match(text)
+            text = bare[1] if bare else text
+        hops.append(text)
     return hops

@@ -59,13 +59,13 @@ _OURS: Final = b"x-aigate"
 def forwarded(client: str, chain: bytes, secure: bool, authority: bytes, prefix: bytes) -> tuple[Pair, ...]:
     """The fields that tell a service who asks and where the gate has put it (RFC 7239, and the older spellings).
 
-    `chain` is what trusted proxies said before us, b"" otherwise.
+    `chain` is the whole way as `X-Forwarded-For` spells it where trusted proxies stand between, b"" otherwise.
     """
     proto = b"https" if secure else b"http"
     address = client.encode("ascii", "replace")
     node = b'"[%b]"' % address if b":" in address else address
     made = [
-        (b"X-Forwarded-For", chain + b", " + address if chain else address),
+        (b"X-Forwarded-For", chain or address),
         (b"X-Forwarded-Proto", proto),
         (b"X-Forwarded-Host", authority),
         (b"Forwarded", b'for=%b;host="%b";proto=%b' % (node if client != "unix" else b"unknown", authority, proto)),

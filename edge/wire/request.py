@@ -5,7 +5,7 @@ Its subclass in `wire.irequest` adds the rest of twisted.web's `IRequest` for an
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 from twisted.internet.interfaces import IAddress, IPushProducer
@@ -97,16 +97,22 @@ class Request:
         "answered",
         "authority",
         "body",
+        "chain",
         "channel",
         "exchange",
         "fields",
         "finished",
+        "finished_well",
+        "forms",
         "gone",
         "host",
+        "ledger",
         "on_end",
+        "origin_allowed",
         "path",
         "protocol",
         "query",
+        "route_rest",
         "sent",
         "started",
         "status",
@@ -115,7 +121,16 @@ class Request:
         "verb",
     )
 
+    # Written by the layers that a request goes through, read by those after them.
     exchange: "Exchange"
+    ledger: Any
+    """`edge.web.ledger.Ledger`."""
+    forms: tuple[str, ...]
+    """The path as it is judged."""
+    route_rest: bytes
+    """The raw rest of the path below the route's prefix."""
+    chain: bytes
+    """The way here as trusted proxies tell it."""
 
     def __init__(
         self,
@@ -158,6 +173,10 @@ class Request:
         """Whether the head of the answer is out."""
         self.finished = False
         """Whether the answer is complete, broken off, or pointless since the client left."""
+        self.finished_well = False
+        """Whether it is complete."""
+        self.origin_allowed: bytes | None = None
+        """The `Origin` of a page that may read the answer."""
 
     # The answer
 
@@ -175,7 +194,7 @@ class Request:
         self.answered, self.status = True, status
         self.sent = len(data)
         self.channel.respond(status, phrase, pairs, len(data), data, True)
-        self._finish()
+        self._finish(True)
 
     def begin(
         self, status: int, pairs: Iterable[Pair], length: int | None, data: bytes, last: bool, phrase: bytes = b""
@@ -187,7 +206,7 @@ class Request:
         self.sent = len(data)
         self.channel.respond(status, phrase, pairs, length, data, last)
         if last:
-            self._finish()
+            self._finish(True)
 
     def send(self, data: bytes) -> None:
         """Sends part of the body."""
@@ -199,16 +218,17 @@ class Request:
         """The answer is complete."""
         if not self.finished:
             self.channel.end()
-            self._finish()
+            self._finish(True)
 
     def abort(self) -> None:
         """Breaks the answer off so that the client cannot take it for complete."""
         if not self.finished:
             self.channel.abort()
-            self._finish()
+            self._finish(False)
 
-    def _finish(self) -> None:
+    def _finish(self, well: bool) -> None:
         self.finished = True
+        self.finished_well = well
         self.gone = None
         on_end, self.on_end = self.on_end, None
         if on_end is not None:

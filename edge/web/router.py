@@ -1,0 +1,96 @@
+"""Layer 1: which resource answers, by host, path and method alone. What no route declares does not exist."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define
+from twisted.web.resource import IResource
+from zope.interface import implementer
+
+from edge.core.refusal import Refusal
+from edge.core.routing import NO_ROUTE, Routes, forms, method_not_allowed
+from edge.web.pages import refuse
+from edge.wire.request import Request
+
+
+@define
+class Own:
+    """One of the gate's own addresses."""
+
+    resource: IResource
+    methods: frozenset[str]
+
+
+@implementer(IResource)
+@define(eq=False)
+class Router:
+    """The root resource. It judges the raw path once and sets `prepath` and `postpath` itself, raw and bounded.
+
+    Twisted's own walk would decode `%2F` and crawl over thousands of segments.
+    """
+
+    routes: Routes
+    services: Mapping[str, IResource]
+    """A guard for each service."""
+    own: Mapping[bytes, Own]
+    """The gate's own resources by exact path."""
+    isLeaf = False
+
+    def find(self, request: Request) -> IResource | Refusal:
+        """The resource for a request, which then knows its route; or the Refusal."""
+        judged = forms(request.path)
+        if isinstance(judged, Refusal):
+            return judged
+        request.forms = judged
+        found = self.routes.match(request.host, request.path, request.verb)
+        if isinstance(found, Refusal):
+            return self._own(request, found)
+        if found.route.prefix == b"" and request.path in self.own and request.path == b"/ticket":
+            return self._own(request, NO_ROUTE)
+        request.route_rest = found.rest
+        request.exchange = request.exchange.along(found.route)
+        return self.services[found.route.service]
+
+    def _own(self, request: Request, otherwise: Refusal) -> IResource | Refusal:
+        own = self.own.get(request.path)
+        if own is None:
+            return otherwise
+        if request.verb not in own.methods:
+            return method_not_allowed(own.methods)
+        return own.resource
+
+    # IResource, for whoever walks it as one
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
+        found = self.find(request)
+        return _Refused(found) if isinstance(found, Refusal) else found
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        raise TypeError("routes come from the configuration")
+
+    def render(self, request: Any) -> int:
+        found = self.find(request)
+        if isinstance(found, Refusal):
+            refuse(request, found)
+        else:
+            found.render(request)
+        return 1
+
+
+@implementer(IResource)
+@define(eq=False)
+class _Refused:
+    """The leaf that says no."""
+
+    refusal: Refusal
+    isLeaf = True
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
+        return self
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        raise TypeError("a refusal has no children")
+
+    def render(self, request: Any) -> int:
+        refuse(request, self.refusal)
+        return 1

@@ -1,0 +1,151 @@
+"""Where requests come in: each gets its id, its true client address and its book, and ends in one Outcome."""
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import count
+from typing import Final
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from edge.core.clients import client_of
+from edge.core.exchange import Arrival, Exchange, Outcome
+from edge.core.headers import Fields, Pair
+from edge.core.networks import Network, address
+from edge.core.refusal import Refusal
+from edge.web.ledger import Ledger
+from edge.web.pages import refusal_answer, refuse
+from edge.web.router import Router
+from edge.wire.request import Origin, Request
+
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:\-]{8,128}")
+_EXPECTED: Final = {"https": True, "plain": False}
+DOUBT: Final = Refusal("store-unavailable", "the gate cannot judge this request now", retry_after=5.0)
+Sink = Callable[[Outcome], None]
+
+
+@define(eq=False)
+class Site:
+    """The wire's handler: hands requests to the router and tells every sink how they ended."""
+
+    router: Router
+    clock: IReactorTime
+    now: Callable[[], float]
+    """Unix seconds."""
+    sinks: Sequence[Sink] = ()
+    trusted: tuple[Network, ...] = ()
+    trusted_header: bytes = b"x-forwarded-for"
+    _prefix: str = field(factory=lambda: secrets.token_hex(6))
+    _count: Callable[[], int] = field(factory=lambda: count(1).__next__)
+    _distrusted: bool = False
+    in_flight: int = 0
+    log: Logger = field(factory=Logger)
+
+    def handle(self, request: Request) -> None:
+        try:
+            self._arrive(request)
+            found = self.router.find(request)
+            if isinstance(found, Refusal):
+                refuse(request, found)
+            else:
+                found.render(request)
+        except Exception:
+            self.log.failure("A request could not be judged and was refused")
+            refuse(request, DOUBT)
+
+    def refuse(self, refusal: Refusal, origin: Origin, protocol: str) -> tuple[Iterable[Pair], bytes]:
+        request_id = self._new_id()
+        at = self.clock.seconds()
+        arrival = Arrival(
+            request_id, "", "", b"", b"", None, _NOTHING, origin.peer, origin.peer, origin.secure, protocol,
+            origin.listener, self.now(), at,
+        )  # fmt: skip
+        self._tell(Outcome(Exchange(arrival), refusal.status, refusal.reason, "refused"))
+        return refusal_answer(refusal, "openai", request_id)
+
+    def _new_id(self) -> str:
+        return f"{self._prefix}{self._count():08x}"
+
+    def _arrive(self, request: Request) -> None:
+        origin = request.channel.origin
+        fields = request.fields
+        given = fields.get(b"x-request-id")
+        sane = given is not None and _SANE_ID.fullmatch(given) is not None
+        peer = origin.peer
+        chain = b""
+        client = peer
+        if self.trusted:
+            client, chain = client_of(peer, fields, self.trusted, self.trusted_header)
+        if not chain and not self._distrusted and self.trusted_header in fields.lows:
+            self._distrust(peer)
+        request.chain = chain
+        request.ledger = Ledger()
+        request.exchange = Exchange(
+            Arrival(
+                given.decode("ascii") if sane and given is not None else self._new_id(),
+                request.verb,
+                request.host,
+                request.target,
+                request.path,
+                request.query,
+                fields,
+                peer,
+                client,
+                origin.secure,
+                request.protocol,
+                origin.listener,
+                self.now(),
+                request.started,
+                request.upgrade,
+            )
+        )
+        self.in_flight += 1
+        request.on_end = partial(self._ended, request)
+
+    def _distrust(self, peer: str) -> None:
+        """Says once which line is missing where a proxy on this machine or network is not believed."""
+        found = address(peer)
+        if found is None or not (found.is_loopback or found.is_private):
+            return
+        self._distrusted = True
+        self.log.warn(
+            "{peer} sends {header}, which is not believed. If it is your proxy or tunnel, add to the configuration: "
+            '[proxies] trusted = ["{peer}"]',
+            peer=peer,
+            header=self.trusted_header.decode("ascii"),
+        )
+
+    def _ended(self, request: Request) -> None:
+        self.in_flight -= 1
+        ledger = request.ledger
+        complete = request.finished_well
+        ended = ledger.ended or ("complete" if complete else "client-gone")
+        status = request.status or (499 if ended == "client-gone" else 0)
+        self._tell(
+            Outcome(
+                request.exchange,
+                status,
+                ledger.reason,
+                ended,
+                request.sent,
+                request.body.received,
+                self.clock.seconds() - request.started,
+                ledger.first_byte,
+                ledger.queued,
+                ledger.overhead,
+                ledger.units,
+            )
+        )
+
+    def _tell(self, outcome: Outcome) -> None:
+        for sink in self.sinks:
+            try:
+                sink(outcome)
+            except Exception:
+                self.log.failure("A request's end could not be written down")
+
+
+_NOTHING: Final = Fields([])
