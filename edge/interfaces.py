@@ -166,3 +166,11 @@ class ILimitEngine(Interface):
 
     async def free(holder: str, bounds: Sequence[tuple[str, int]]) -> None:
         """Give the holder's places back; harmless when it holds none. Never raises."""
+
+
+class IStreamed(Interface):
+    """Marks a `twisted.web.resource.IResource` of the gate's own kind: `render` is called when the head is complete.
+
+    Its request is an `edge.wire.request.Request`: the body streams, and so does the answer. A resource without this mark
+    gets a genuine `twisted.web.server.Request` with its whole body, at most 1 MiB, once the request was admitted.
+    """

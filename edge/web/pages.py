@@ -10,32 +10,13 @@ from edge.core.headers import Pair
 from edge.core.refusal import Refusal
 from edge.wire.request import Request
 
-_BEARER: Final = (b"WWW-Authenticate", b'Bearer realm="aigate"')
 _NO_STORE: Final = (b"Cache-Control", b"no-store")
 
 
 def refusal_answer(refusal: Refusal, dialect: str, request_id: str) -> tuple[list[Pair], bytes]:
     """Header fields and body of a refusal, without framing."""
-    status_and_type = answer(refusal, dialect, request_id)
-    body, content_type = status_and_type.body, status_and_type.content_type
-    pairs: list[Pair] = [
-        (b"Content-Type", content_type),
-        (b"X-Request-Id", request_id.encode("ascii")),
-        (b"X-Aigate-Reason", refusal.reason.encode("ascii")),
-        _NO_STORE,
-    ]
-    if dialect == "anthropic":
-        pairs.append((b"Request-Id", request_id.encode("ascii")))
-    if refusal.status == 401:
-        pairs.append(_BEARER)
-    if refusal.status in (429, 503):
-        wait = 1.0 if refusal.retry_after is None else refusal.retry_after
-        pairs.append((b"Retry-After", b"%d" % max(1, -int(-wait // 1))))
-        pairs.append((b"Retry-After-Ms", b"%d" % max(1, round(wait * 1000))))
-    if not refusal.retry:
-        pairs.append((b"X-Should-Retry", b"false"))
-    pairs.extend(refusal.extra)
-    return pairs, body
+    made = answer(refusal, dialect, request_id)
+    return [(b"content-type", made.content_type), *made.fields], made.body
 
 
 def refuse(request: Request, refusal: Refusal, dialect: str = "openai", extra: Iterable[Pair] = ()) -> None:

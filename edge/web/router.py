@@ -41,7 +41,6 @@ class Router:
         judged = forms(request.path)
         if isinstance(judged, Refusal):
             return judged
-        request.forms = judged
         found = self.routes.match(request.host, request.path, request.verb)
         if isinstance(found, Refusal):
             return self._own(request, found)

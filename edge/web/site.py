@@ -19,10 +19,10 @@ from edge.core.refusal import Refusal
 from edge.web.ledger import Ledger
 from edge.web.pages import refusal_answer, refuse
 from edge.web.router import Router
+from edge.web.tickets import cut_ticket
 from edge.wire.request import Origin, Request
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:\-]{8,128}")
-_EXPECTED: Final = {"https": True, "plain": False}
 DOUBT: Final = Refusal("store-unavailable", "the gate cannot judge this request now", retry_after=5.0)
 Sink = Callable[[Outcome], None]
 
@@ -73,6 +73,9 @@ class Site:
         origin = request.channel.origin
         fields = request.fields
         given = fields.get(b"x-request-id")
+        if b"ticket" in request.target or b"sec-websocket-protocol" in fields.lows:
+            cut_ticket(request)
+            fields = request.fields
         sane = given is not None and _SANE_ID.fullmatch(given) is not None
         peer = origin.peer
         chain = b""

@@ -75,12 +75,12 @@ class Http1(Protocol):
             self._server.watch.discard(self.transport)
         self._buffer = b""
         end, self._end = self._end, None
+        self._producer = None
+        request, self._request = self._request, None
         if end is not None:
             end.connectionLost(reason)
-        request, self._request = self._request, None
-        if request is not None:
+        elif request is not None:
             request.lost(reason)
-        self._producer = None
 
     def close_politely(self) -> None:
         self._keep = False

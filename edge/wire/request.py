@@ -16,6 +16,7 @@ from edge.wire.body import Body, Source
 
 if TYPE_CHECKING:
     from edge.core.exchange import Exchange
+    from edge.core.service import Rule
 
 
 @frozen
@@ -103,20 +104,22 @@ class Request:
         "fields",
         "finished",
         "finished_well",
-        "forms",
         "gone",
         "host",
         "ledger",
+        "mapped",
         "on_end",
         "origin_allowed",
         "path",
         "protocol",
         "query",
         "route_rest",
+        "rule",
         "sent",
         "started",
         "status",
         "target",
+        "ticket",
         "upgrade",
         "verb",
     )
@@ -125,10 +128,12 @@ class Request:
     exchange: "Exchange"
     ledger: Any
     """`edge.web.ledger.Ledger`."""
-    forms: tuple[str, ...]
-    """The path as it is judged."""
     route_rest: bytes
     """The raw rest of the path below the route's prefix."""
+    mapped: bytes
+    """The raw path at the service."""
+    rule: "Rule"
+    """What the service's plugin says of such requests."""
     chain: bytes
     """The way here as trusted proxies tell it."""
 
@@ -175,6 +180,8 @@ class Request:
         """Whether the answer is complete, broken off, or pointless since the client left."""
         self.finished_well = False
         """Whether it is complete."""
+        self.ticket: str | None = None
+        """A ticket that came in the query or as a subprotocol, cut from both."""
         self.origin_allowed: bytes | None = None
         """The `Origin` of a page that may read the answer."""
 
@@ -233,6 +240,16 @@ class Request:
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end()
+
+    def inform(self, status: int, fields: Fields) -> None:
+        """Passes an interim 1xx answer on, while the final one is still to come."""
+        if not self.answered and not self.finished:
+            self.channel.inform(status, fields.pairs)
+
+    def ended(self, well: bool) -> None:
+        """A switched connection is over."""
+        if not self.finished:
+            self._finish(well)
 
     def lost(self, reason: Failure) -> None:
         """From the channel: the client left (connection lost, stream reset) before the answer was complete."""

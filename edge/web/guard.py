@@ -1,0 +1,200 @@
+"""Layer 2: the resource wrapper that lets in who holds a key. It consumes no path and decides nothing by itself.
+
+What decides are plain functions over values; the guard asks them in this order and stops at the first refusal:
+cross-origin access, the rule of the path, the key (all on the head alone), the size that the body announces, then
+what takes turns or needs a look at the body.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from edge.core.cors import allowed, is_preflight, preflight
+from edge.core.exchange import Caller, Exchange
+from edge.core.headers import Pair
+from edge.core.refusal import Refusal
+from edge.core.routing import forms
+from edge.core.rules import ANYTHING
+from edge.core.service import Rule, Traits
+from edge.interfaces import IStreamed
+from edge.web.drive import drive
+from edge.web.pages import refuse
+from edge.web.sessions import Sessions
+from edge.wire.body import BodyLostError, BodyTooLargeError
+from edge.wire.irequest import render_stock
+from edge.wire.request import Request
+
+STOCK_BODY: Final = 1024 * 1024
+"""The largest body that a resource gets which is not `IStreamed`."""
+DOUBT: Final = Refusal("store-unavailable", "the gate cannot judge this request now", retry_after=5.0)
+_STRICTEST: Final = {"": 0, "manage": 1, "admin": 2, "never": 3}
+
+
+class Admits(Protocol):
+    """Who asks, and may they: `edge.auth.admission.Admission`."""
+
+    def admit(self, exchange: Exchange, rule: Rule, now: float) -> Caller | Refusal: ...
+    def admit_ticket(self, exchange: Exchange, rule: Rule, ticket: str, now: float) -> Caller | Refusal: ...
+
+
+Turn = Callable[[Request], Coroutine[Deferred[Any], Any, Refusal | None]]
+"""A further question to an admitted request, which may wait: limits, the queue, a look at the body."""
+
+
+@define(eq=False)
+class Door:
+    """What all guards of a gate share."""
+
+    admission: Admits
+    sessions: Sessions
+    now: Callable[[], float]
+    origins: tuple[str, ...] = ()
+    max_age: float = 7200.0
+    body: int = 2 * 1024**3
+    refused_origins: set[bytes] = field(factory=set)
+    log: Logger = field(factory=Logger)
+
+    def origin(self, request: Request) -> Refusal | None:
+        """Judges the `Origin` of a page; an allowed one is remembered so that the answer can be read by it."""
+        origin = request.fields.get(b"origin")
+        if origin is None:
+            return None
+        if allowed(origin, request.channel.origin.secure, request.authority, self.origins):
+            request.origin_allowed = origin
+            return None
+        if origin not in self.refused_origins and len(self.refused_origins) < 100:
+            self.refused_origins.add(origin)
+            self.log.warn(
+                "A page of {origin} was refused. If it is yours, add to the configuration: [cors] origins = [{origin}]",
+                origin='"' + origin.decode("latin-1").encode("unicode_escape").decode("ascii") + '"',
+            )
+        return Refusal("origin-not-allowed", "pages of this origin may not use this gate", retry=False)
+
+
+@implementer(IResource)
+@define(eq=False)
+class Guard:
+    """Stands before one resource: a service's, or one of the gate's own."""
+
+    resource: IResource
+    door: Door
+    traits: Traits | None = None
+    rule: Rule = ANYTHING
+    """What the resource needs where no traits say it by path."""
+    turns: tuple[Turn, ...] = ()
+    isLeaf = True
+    _streamed: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._streamed = IStreamed.providedBy(self.resource)
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
+        return self
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        raise TypeError("a guard has no children")
+
+    def render(self, request: Any) -> int:
+        drive(self._serve(request), lambda failure: self._failed(request, failure))
+        return NOT_DONE_YET
+
+    def _failed(self, request: Request, failure: Failure) -> None:
+        if not request.finished:
+            self.door.log.failure("A request could not be judged and was refused", failure)
+            refuse(request, DOUBT)
+
+    async def _serve(self, request: Request) -> None:
+        dialect = ""
+        refusal = self.door.origin(request) if b"origin" in request.fields.lows else None
+        if refusal is None and request.origin_allowed is not None and is_preflight(request.verb, request.fields):
+            self._preflight(request)
+            return
+        if refusal is None:
+            refusal = self._judge(request)
+            if request.rule.dialect or self.traits is not None:
+                dialect = request.rule.dialect or (self.traits.dialect if self.traits else "")
+        if refusal is None:
+            for turn in self.turns:
+                refusal = await turn(request)
+                if refusal is not None or request.finished:
+                    break
+        if refusal is not None:
+            refuse(request, refusal, dialect or (self.traits.dialect if self.traits else "openai"))
+        elif not request.finished:
+            await self._render(request)
+
+    def _judge(self, request: Request) -> Refusal | None:
+        """What the head alone decides."""
+        traits = self.traits
+        door = self.door
+        if traits is None:
+            rule = self.rule
+        else:
+            request.mapped = mapped = traits.map(request.route_rest)
+            judged = forms(mapped)
+            if isinstance(judged, Refusal):
+                request.rule = self.rule
+                return judged
+            rule = traits.rule_for(request.verb, judged[0])
+            if len(judged) > 1:
+                simplest = traits.rule_for(request.verb, judged[1])
+                if _STRICTEST.get(simplest.scope, 3) > _STRICTEST.get(rule.scope, 3):
+                    rule = simplest
+        request.rule = rule
+        exchange = request.exchange
+        if request.ticket is not None:
+            found = door.admission.admit_ticket(exchange, rule, request.ticket, door.now())
+        else:
+            found = door.admission.admit(exchange, rule, door.now())
+        if isinstance(found, Refusal):
+            return found
+        request.exchange = exchange.by(found)
+        length = request.body.length
+        if isinstance(length, int):
+            if length > door.body:
+                return Refusal("body-too-large", f"the body is larger than {door.body} bytes", retry=False)
+        else:
+            request.body.most = door.body
+        self._open(request, found.key.id)
+        return None
+
+    def _open(self, request: Request, key_id: str) -> None:
+        sessions = self.door.sessions
+        sessions.add(key_id, request)
+        tell = request.on_end
+
+        def ended() -> None:
+            sessions.discard(key_id, request)
+            if tell is not None:
+                tell()
+
+        request.on_end = ended
+
+    def _preflight(self, request: Request) -> None:
+        origin = request.origin_allowed
+        pairs: list[Pair] = preflight(origin or b"", request.fields, self.door.max_age)
+        pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
+        request.reply(204, pairs)
+
+    async def _render(self, request: Request) -> None:
+        if self._streamed:
+            self.resource.render(request)
+            return
+        try:
+            body = await request.body.read(STOCK_BODY)
+        except BodyTooLargeError:
+            refuse(request, Refusal("body-too-large", f"the body is larger than {STOCK_BODY} bytes", retry=False))
+            return
+        except BodyLostError:
+            return
+        route = request.exchange.route
+        prefix = route.prefix if route is not None else b""
+        path = request.path[len(prefix) :] if self.traits is None else request.mapped
+        render_stock(request, self.resource, body, prefix.split(b"/")[1:], path.split(b"/")[1:])

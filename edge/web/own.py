@@ -1,0 +1,123 @@
+"""The gate's own addresses: /health for anyone, /status and /ticket for whoever holds a key."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Protocol
+
+from attrs import define
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from edge.core.keys import Key
+from edge.core.refusal import Refusal
+from edge.interfaces import IStreamed
+from edge.web.drive import drive
+from edge.web.guard import DOUBT
+from edge.web.pages import refuse, reply_json
+from edge.wire.body import BodyLostError, BodyTooLargeError
+from edge.wire.request import Request
+
+TICKET_BODY = 4096
+
+
+class Tickets(Protocol):
+    """Where tickets come from: `edge.auth.tickets.Tickets`."""
+
+    def issue(self, key_id: str, service: str) -> tuple[str, float]: ...
+
+
+@implementer(IResource, IStreamed)
+@define(eq=False)
+class OwnPage:
+    """One address of the gate's own; `answer` takes the request and ends it, at once or later."""
+
+    answer: Callable[[Request], Any]
+    isLeaf = True
+    log: ClassVar[Logger] = Logger()
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
+        return self
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        raise TypeError("the gate's own pages have no children")
+
+    def render(self, request: Any) -> int:
+        drive(self._run(request), lambda failure: self._failed(request, failure))
+        return NOT_DONE_YET
+
+    async def _run(self, request: Request) -> None:
+        waiting = self.answer(request)
+        if waiting is not None:
+            await waiting
+
+    def _failed(self, request: Request, failure: Failure) -> None:
+        self.log.failure("A page of the gate's own failed", failure)
+        refuse(request, DOUBT)
+
+
+def time_text(at: float | None) -> str | None:
+    """RFC 3339 in UTC, None for none."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def health_page(state: Callable[[], str]) -> OwnPage:
+    """`/health`; `state` says "ok", "degraded" or "draining"."""
+
+    def answer(request: Request) -> None:
+        said = state()
+        reply_json(request, 503 if said == "draining" else 200, {"status": said})
+
+    return OwnPage(answer)
+
+
+def status_page(services: Mapping[str, Callable[[], str]], left: Callable[[Key], Mapping[str, Any]]) -> OwnPage:
+    """`/status`: who the key is, and how its services are. `left` tells what its limits leave."""
+
+    def answer(request: Request) -> None:
+        caller = request.exchange.caller
+        assert caller is not None
+        key = caller.key
+        reply_json(
+            request,
+            200,
+            {
+                "user": key.user,
+                "key": key.id,
+                "services": {name: state() for name, state in services.items() if key.serves(name)},
+                "scopes": sorted(key.scopes),
+                "expires": time_text(key.expires),
+                "limits": dict(left(key)),
+            },
+        )
+
+    return OwnPage(answer)
+
+
+def ticket_page(tickets: Tickets, services: Mapping[str, Any]) -> OwnPage:
+    """`POST /ticket {"service": NAME}`: a one-time ticket for what cannot send a header."""
+
+    async def answer(request: Request) -> None:
+        caller = request.exchange.caller
+        assert caller is not None
+        try:
+            asked = json.loads(await request.body.read(TICKET_BODY))
+            service = asked["service"]
+        except BodyLostError:
+            return
+        except BodyTooLargeError:
+            refuse(request, Refusal("body-too-large", f"at most {TICKET_BODY} bytes", retry=False))
+            return
+        except (ValueError, KeyError, TypeError, RecursionError):
+            refuse(request, Refusal("bad-request", 'send {"service": "NAME"} as JSON', retry=False))
+            return
+        if not isinstance(service, str) or service not in services or not caller.key.serves(service):
+            refuse(request, Refusal("service-not-allowed", "the key does not cover this service", retry=False))
+            return
+        ticket, lives = tickets.issue(caller.key.id, service)
+        reply_json(request, 201, {"ticket": ticket, "service": service, "expires_in": int(lives)})
+
+    return OwnPage(answer)

@@ -1,0 +1,62 @@
+"""Carries an answer's body to the client as it comes."""
+
+from typing import Any, Final
+
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+
+from edge.core.dialects import broken
+from edge.core.refusal import Refusal
+from edge.wire.request import Request
+
+_BROKEN: Final = Refusal("upstream-broken", "the service broke off in the middle of its answer")
+_SILENT: Final = Refusal("upstream-timeout", "the service fell silent in the middle of its answer")
+
+
+class Relay:
+    """The protocol that an answer's body is delivered to.
+
+    Only a body that truly ended ends the client's answer; any other end breaks it off, after a last word in a stream
+    whose clients understand one.
+    """
+
+    __slots__ = ("_content_type", "_dialect", "_last", "_request", "_transport", "dataReceived")
+
+    def __init__(self, request: Request, content_type: bytes, dialect: str) -> None:
+        self._request = request
+        self._content_type = content_type
+        self._dialect = dialect
+        self._transport: Any = None
+        self.dataReceived = request.send
+
+    def makeConnection(self, transport: Any) -> None:
+        self._transport = transport
+        if transport is not None:
+            self._request.gone = self._gone
+            self._request.registerProducer(transport)
+
+    def _gone(self, reason: Failure) -> None:
+        if self._transport is not None:
+            self._transport.abortConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        request = self._request
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            request.unregisterProducer()
+        if request.finished:
+            return
+        # A body that the end of the connection ends cannot be told from a cut one; the connection's own end was clean.
+        if reason.check(ResponseDone, PotentialDataLoss):
+            request.end()
+            return
+        refusal = getattr(reason.value, "refusal", None) or _BROKEN
+        silent = refusal.reason == "upstream-timeout"
+        ledger = request.ledger
+        ledger.ended = "timeout" if silent else "upstream-broken"
+        ledger.reason = refusal.reason
+        request.send(
+            broken(_SILENT if silent else _BROKEN, self._dialect, request.exchange.arrival.id, self._content_type, b"x")
+        )
+        request.abort()

@@ -1,0 +1,113 @@
+"""Joins a client's connection to a service's after both switched protocols: bytes both ways, unread."""
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from edge.core.forwarding import sent_back
+from edge.wire.request import Request, Tunnel
+
+
+@define(eq=False)
+class _End:
+    """Takes what one side sends and writes it to the other."""
+
+    splice: "Splice"
+    other: Tunnel | None = None
+    held: list[bytes] = field(factory=list)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.other is None:
+            self.held.append(data)
+        else:
+            self.other.write(data)
+            self.splice.count(self, len(data))
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.splice.ended(self, reason)
+
+
+@define(eq=False)
+class Splice:
+    """One upgraded request, from the service's `101` to the end of either side."""
+
+    request: Request
+    answer: Any
+    """`edge.web.forward.Switched`."""
+    _client: Tunnel | None = None
+    _service: Tunnel | None = None
+    _from_client: _End = field(init=False)
+    _from_service: _End = field(init=False)
+    _over: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self._from_client = _End(self)
+        self._from_service = _End(self)
+
+    def start(self) -> None:
+        """Tells the client that the switch was made, and lets bytes flow."""
+        request = self.request
+        pairs = sent_back(self.answer.fields, False)
+        if request.protocol != "HTTP/2.0":
+            pairs.append((b"Upgrade", request.upgrade or b""))
+        pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
+        request.answered, request.status = True, 101
+        request.gone = self._cut
+        client = self._client = request.channel.switch(pairs, self._from_client)
+        if self._over:
+            return
+        service = self._service = self.answer.join(self._from_service)
+        if self._over:
+            return
+        self._from_client.other, self._from_service.other = service, client
+        client.registerProducer(service, True)
+        service.registerProducer(client, True)
+        for end in (self._from_client, self._from_service):
+            held, end.held = end.held, []
+            for data in held:
+                end.dataReceived(data)
+
+    def count(self, end: _End, size: int) -> None:
+        """Adds to what the Outcome will tell."""
+        if end is self._from_service:
+            self.request.sent += size
+        else:
+            self.request.body.received += size
+
+    def ended(self, end: _End, reason: Failure) -> None:
+        """One side is gone: the other is told in the same way."""
+        if self._over:
+            return
+        self._over = True
+        clean = reason.check(ConnectionDone) is not None
+        client, service = self._client, self._service
+        if end is self._from_client:
+            if service is not None:
+                service.unregisterProducer()
+                if clean:
+                    service.loseConnection()
+                else:
+                    service.abortConnection()
+            self.request.ended(True)
+        else:
+            if client is not None:
+                client.unregisterProducer()
+                if clean:
+                    client.loseConnection()
+                else:
+                    client.abortConnection()
+            if not clean:
+                self.request.ledger.ended = "upstream-broken"
+            self.request.ended(clean)
+
+    def _cut(self, reason: Failure) -> None:
+        """The gate ends it: a revoked key, or a client that is lost."""
+        if self._over:
+            return
+        self._over = True
+        if self._service is not None:
+            self._service.abortConnection()
+        if self._client is not None:
+            self._client.abortConnection()
