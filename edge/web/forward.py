@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
 from twisted.web.iweb import UNKNOWN_LENGTH
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
@@ -67,10 +68,13 @@ class Outward(Protocol):
     def send(
         self, method: str, path: bytes, pairs: list[Pair], body: Body | None, inform: Callable[[int, Fields], None]
     ) -> Deferred[Any]:
-        """The Answer; fails with an exception that carries a `refusal`."""
+        """The Answer."""
 
     def upgrade(self, path: bytes, pairs: list[Pair]) -> Deferred[Any]:
         """Switched or, where the service would not, its Answer."""
+
+    def refusal(self, failure: Failure) -> Refusal | None:
+        """What to tell the client of a failure that is the upstream's; None where it is not."""
 
 
 class Servers(Protocol):
@@ -136,15 +140,32 @@ class Forward:
     def _failed(self, request: Request, failure: Failure) -> None:
         if request.finished:
             return
-        error = failure.value
-        refusal = getattr(error, "refusal", None)
-        if isinstance(error, BodyTooLargeError):
-            refusal = Refusal("body-too-large", str(error), retry=False)
+        self.log.failure("{service}: a request could not be forwarded", failure, service=self.service)
+        request.ledger.ended = "upstream-broken"
+        refuse(request, _BROKEN, request.rule.dialect or self.dialect)
+
+    def _not_answered(self, request: Request, server: Any, outward: Outward) -> None:
+        """The service gave no answer: the client is told why, in the words of its dialect."""
+        failure = Failure()
+        refusal = outward.refusal(failure)
+        if refusal is not None and not request.finished:
+            self.log.warn(
+                "{service}: {why} ({id})", service=self.service, why=failure.value, id=request.exchange.arrival.id
+            )
+            if refusal.reason != "upstream-timeout" or refusal.message.endswith("in time"):
+                self.servers.failed(server, str(failure.value))
+        if request.finished:
+            return
+        if isinstance(failure.value, BodyTooLargeError):
+            refuse(request, Refusal("body-too-large", str(failure.value), retry=False), self._dialect(request))
+            return
         if refusal is None:
-            self.log.failure("{service}: a request could not be forwarded", failure, service=self.service)
-            refusal = _BROKEN
+            raise failure.value
         request.ledger.ended = "timeout" if refusal.reason == "upstream-timeout" else "upstream-broken"
-        refuse(request, refusal, request.rule.dialect or self.dialect)
+        refuse(request, refusal, self._dialect(request))
+
+    def _dialect(self, request: Request) -> str:
+        return request.rule.dialect or self.dialect
 
     async def _forward(self, request: Request) -> None:
         server = self.servers.take()
@@ -177,11 +198,9 @@ class Forward:
         request.gone = lambda reason: sent.cancel()
         try:
             answer = await sent
-        except Exception as error:
-            refusal = getattr(error, "refusal", None)
-            if refusal is not None and not request.finished:
-                self.servers.failed(server, refusal.message)
-            raise
+        except Exception:
+            self._not_answered(request, server, outward)
+            return
         if request.finished:
             return
         self.servers.worked(server)
@@ -201,7 +220,9 @@ class Forward:
             request.begin(answer.code, back, length, answer.whole, True, answer.phrase)
             return
         request.respond(answer.code, back, length, answer.phrase)
-        answer.deliverBody(Relay(request, answer.fields.get(b"content-type") or b"", rule.dialect or self.dialect))
+        answer.deliverBody(
+            Relay(request, answer.fields.get(b"content-type") or b"", self._dialect(request), outward.refusal)
+        )
 
     def _sent_on(self, request: Request, outward: Outward) -> list[Pair]:
         exchange = request.exchange
@@ -286,8 +307,6 @@ class Collected:
             self._transport.abortConnection()
 
     def connectionLost(self, reason: Failure) -> None:
-        from twisted.web.client import ResponseDone
-
         if reason.check(ResponseDone):
             self.done.callback(b"".join(self._parts))
         else:

@@ -1,5 +1,6 @@
 """Carries an answer's body to the client as it comes."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.python.failure import Failure
@@ -21,12 +22,15 @@ class Relay:
     whose clients understand one.
     """
 
-    __slots__ = ("_content_type", "_dialect", "_last", "_request", "_transport", "dataReceived")
+    __slots__ = ("_content_type", "_dialect", "_refusal", "_request", "_transport", "dataReceived")
 
-    def __init__(self, request: Request, content_type: bytes, dialect: str) -> None:
+    def __init__(
+        self, request: Request, content_type: bytes, dialect: str, refusal: Callable[[Failure], Refusal | None]
+    ) -> None:
         self._request = request
         self._content_type = content_type
         self._dialect = dialect
+        self._refusal = refusal
         self._transport: Any = None
         self.dataReceived = request.send
 
@@ -51,7 +55,7 @@ class Relay:
         if reason.check(ResponseDone, PotentialDataLoss):
             request.end()
             return
-        refusal = getattr(reason.value, "refusal", None) or _BROKEN
+        refusal = self._refusal(reason) or _BROKEN
         silent = refusal.reason == "upstream-timeout"
         ledger = request.ledger
         ledger.ended = "timeout" if silent else "upstream-broken"

@@ -1,0 +1,250 @@
+"""The composition root: a configuration, a data folder and a reactor become the services of a running gate."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.web.resource import IResource
+
+from edge.auth.admission import Admission
+from edge.auth.tickets import Tickets
+from edge.backends.bench import Bench
+from edge.backends.health import well
+from edge.backends.outward import Timeouts, UpstreamClient, upstream_client
+from edge.backends.service import Service
+from edge.backends.target import target_of
+from edge.backends.upstreams import Upstreams
+from edge.backends.way import Way
+from edge.config.kinds import Address
+from edge.config.read import Reading
+from edge.config.schema import Config, EdgeConfig, ServiceConfig
+from edge.config.services import Settled, settle
+from edge.core.attempts import Attempt
+from edge.core.exchange import Route
+from edge.core.lockouts import Lockouts
+from edge.core.models import filter_models
+from edge.core.routing import Routes
+from edge.core.rules import ended
+from edge.core.service import ANY_METHOD
+from edge.errors import ConfigError, ConfigErrors, PluginError
+from edge.observe.human import line
+from edge.registry import Registry, where
+from edge.signals import Signals
+from edge.stores.exported import ExportedKeyStore
+from edge.tls.service import certificates
+from edge.tls.upstream import upstream_creator
+from edge.transport.crowd import Crowd
+from edge.transport.listen import listen
+from edge.transport.watch import Watch
+from edge.web.forward import Forward
+from edge.web.guard import Door, Guard
+from edge.web.listeners import Listeners
+from edge.web.own import health_page, status_page, ticket_page
+from edge.web.router import Own, Router
+from edge.web.sessions import Sessions
+from edge.web.site import Site
+from edge.wire.limits import WireLimits
+from edge.wire.negotiate import HttpFactory
+from edge.wire.server import Server
+
+log = Logger(namespace="aigate")
+
+
+@frozen
+class Gate:
+    """A gate that is bound and not yet started."""
+
+    service: MultiService
+    listeners: Listeners
+    routes: tuple[Route, ...]
+
+
+class Attempts:
+    """Takes note of attempts until there is an audit log to take them."""
+
+    def attempt(self, attempt: Attempt) -> None:
+        if not attempt.allowed:
+            log.debug("refused {attempt}", attempt=attempt)
+
+
+def wire_limits(edge: EdgeConfig, body: int) -> WireLimits:
+    """The bounds of client connections, as configured."""
+    return WireLimits(
+        head=edge.head,
+        header_count=edge.header_count,
+        head_timeout=edge.head_timeout,
+        idle=edge.keepalive,
+        body_grace=edge.body_grace,
+        body_rate=edge.body_rate,
+        write_stall=edge.write_stall,
+        buffer=edge.pipelined,
+        requests=edge.keepalive_requests,
+        linger=edge.refused_body,
+        body=body,
+        h2_streams=edge.h2_streams,
+        h2_window=edge.h2_window,
+        h2_resets=edge.h2_resets,
+        h2_controls=edge.h2_control_frames,
+    )
+
+
+def configured(registry: Registry, name: str, config: ServiceConfig, settled: Settled, bench: Bench) -> Service:
+    """A service as its plugin makes it. Raises PluginError with the plugin's own line, or ConfigErrors."""
+    found = registry.require(config.plugin)
+    settings = {
+        "name": name,
+        "upstreams": tuple(map(str, config.upstreams)),
+        "route": config.route,
+        "options": settled.options,
+    }
+    try:
+        made: Service = found.plugin.configure(settings, bench)
+    except (ConfigError, ConfigErrors, PluginError):
+        raise
+    except Exception as error:
+        raise PluginError(where(error, found.source), f"{type(error).__name__}: {error}") from None
+    return made
+
+
+def route_of(service: Service, settled: Settled) -> Route:
+    """`/chat/api` or `comfy.example.org/` as a Route."""
+    written = settled.route or service.route
+    host, slash, path = written.partition("/")
+    prefix = ("/" + path).rstrip("/").encode("ascii") if slash else b""
+    return Route(service.name, prefix, ANY_METHOD, host.lower() or None)
+
+
+def shown(address: Address) -> str:
+    """An address as `listen` takes it."""
+    if address.path:
+        return f"unix:{address.path}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}" if host else str(address.port)
+
+
+def assemble(
+    reactor: Any, reading: Reading, data: Path, registry: Registry, environ: Mapping[str, str] = os.environ
+) -> Gate:
+    """Everything made and every port bound; nothing served before `service.startService`.
+
+    Raises an AigateError, whose text is for the operator, where anything is wrong.
+    """
+    config: Config = reading.config
+    fast = config.transport.fast
+    now: Callable[[], float] = time.time
+    settled = settle(reading, {found.name: found.traits for found in registry})
+    root = MultiService()
+
+    def in_thread(function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        return deferToThreadPool(reactor, reactor.getThreadPool(), function, *args)
+
+    certs = certificates(
+        reactor,
+        data,
+        certificate="files" if config.tls.certificate == "files" else "local",
+        names=config.tls.names,
+        certs_dir=config.tls.certs_dir,
+        protocols=(b"h2", b"http/1.1") if config.edge.http2 else (b"http/1.1",),
+        minimum=config.tls.minimum,
+    )
+    store = ExportedKeyStore(reactor, data, environ, in_thread)
+    tickets = Tickets(reactor)
+    admission = Admission(store, Lockouts(config.lockout.failures, config.lockout.within), Attempts(), tickets)
+    sessions = Sessions(store.get, ended, reactor, now)
+    door = Door(admission, sessions, now, config.cors.origins, config.cors.max_age, config.limits.body)
+    client: UpstreamClient = upstream_client(reactor, fast)
+
+    services: dict[str, Service] = {}
+    upstreams: dict[str, Upstreams] = {}
+    guards: dict[str, IResource] = {}
+    routes: list[Route] = []
+    for name, one in config.services.items():
+        bench = Bench(
+            name=name, clock=reactor, folder=data / "plugins" / name, agent=client.agent, processes=reactor,
+            kinds=registry.kinds,
+        )  # fmt: skip
+        service = services[name] = configured(registry, name, one, settled[name], bench)
+        traits = service.traits
+        resource = service.resource
+        if resource is None:
+            path = one.health.path or traits.health.path
+            ask = partial(_well, client.agent, reactor, path, one.health.timeout)
+            upstreams[name] = Upstreams.of(name, service.upstreams, ask, reactor, one.health.interval)
+            timeouts = Timeouts(one.timeouts.connect, one.timeouts.first_byte, one.timeouts.idle)
+            ways = {
+                base: Way.to(base, target_of(base, one.ca_file, upstream_creator), client, timeouts)
+                for base in service.upstreams
+            }
+            resource = Forward(
+                name, upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
+                one.identify, traits.dialect, filter_models,
+            )  # fmt: skip
+        guards[name] = Guard(resource, door, traits)
+        routes.append(route_of(service, settled[name]))
+
+    listeners: Listeners
+
+    def state() -> str:
+        if listeners.draining:
+            return "draining"
+        return "degraded" if any(each.state() == "down" for each in upstreams.values()) else "ok"
+
+    def status_of(name: str) -> Callable[[], str]:
+        return lambda: upstreams[name].state() if name in upstreams else "healthy"
+
+    statuses = {name: status_of(name) for name in services}
+    read_only = frozenset({"GET", "HEAD", "OPTIONS"})
+    own = {
+        b"/health": Own(health_page(state), read_only),
+        b"/status": Own(Guard(status_page(statuses, lambda key: {}), door), read_only),
+        b"/ticket": Own(Guard(ticket_page(tickets, services), door), frozenset({"POST", "OPTIONS"})),
+    }
+    router = Router(Routes(tuple(routes)), guards, own)
+    site = Site(
+        router,
+        reactor,
+        now,
+        (lambda outcome: log.info("{line}", line=line(outcome)),),
+        config.proxies.trusted,
+        config.proxies.header.encode("ascii"),
+    )
+    limits = wire_limits(config.edge, config.limits.body)
+    watch = Watch(reactor)
+    server = Server(site, reactor, watch, limits, config.edge.http2)
+    crowd = Crowd(config.edge.connections, config.edge.connections_per_address)
+    ports = []
+    for listener, addresses, contexts in (
+        ("https", config.listen.https, certs.contexts),
+        ("plain", config.listen.plain, None),
+    ):
+        for address in addresses:
+            factory = HttpFactory(server, listener, contexts is not None)
+            port = listen(
+                reactor, fast, shown(address), factory, contexts, crowd=crowd, handshake=config.edge.handshake_timeout
+            )
+            ports.append((f"{listener} {' '.join(map(_place, port.hosts()))}", port))
+    listeners = Listeners(reactor, (server,), sessions, ports, config.drain.timeout)
+    store.subscribe(sessions.changed)
+    store.subscribe(tickets.revoke)
+    for child in (store, certs, listeners, Signals(reactor, listeners.cut, lambda: None)):
+        child.setServiceParent(root)
+    return Gate(root, listeners, tuple(routes))
+
+
+async def _well(agent: Any, clock: Any, path: str, timeout: float, base: str) -> bool:
+    return await well(agent, clock, base, path, timeout)
+
+
+def _place(host: Any) -> str:
+    name = getattr(host, "name", None)
+    if name is not None:
+        return f"unix:{os.fsdecode(name)}"
+    return f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"

@@ -1,0 +1,44 @@
+"""Signals of a running gate: SIGTERM and SIGINT drain, a second one ends at once, SIGUSR1 reopens logs."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+
+class Signals(Service):
+    """Sets the handlers once the reactor runs, since starting it sets its own."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, cut: Callable[[], None], reopen: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._cut = cut
+        self._reopen = reopen
+        self._stopping = False
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._reactor.callWhenRunning(self._set)
+
+    def _set(self) -> None:
+        # Without a main thread of our own (a test's reactor) signals stay as they are.
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._end)
+            signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(self._reopen))
+        except ValueError:
+            self.log.debug("not in the main thread: signals are left alone")
+
+    def _end(self, *_: object) -> None:
+        self._reactor.callFromThread(self._stop)
+
+    def _stop(self) -> None:
+        if self._stopping:
+            self.log.info("ends at once")
+            self._cut()
+            return
+        self._stopping = True
+        self._reactor.stop()

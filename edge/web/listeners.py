@@ -1,0 +1,70 @@
+"""The gate's open sockets, from the start to the end of the drain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from edge.web.sessions import Sessions
+from edge.wire.server import Server
+
+FAREWELL = 1.0
+"""Seconds for the last connections to close once everything was cut."""
+
+
+@define(eq=False)
+class Listeners(Service):
+    """Bound ports and the server behind them. `stopService` is the drain: its Deferred fires when all is finished."""
+
+    clock: IReactorTime
+    servers: Sequence[Server]
+    sessions: Sessions
+    ports: Sequence[tuple[str, IListeningPort]]
+    """(what is said of it, the port)."""
+    timeout: float = 30.0
+    draining: bool = False
+    log: Logger = field(factory=Logger)
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        for server in self.servers:
+            server.start()
+        self.sessions.start()
+        for said, _ in self.ports:
+            self.log.info("listens on {said}", said=said)
+
+    def stopService(self) -> "Deferred[Any]":
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._drain())
+
+    async def _drain(self) -> None:
+        self.draining = True
+        for _, port in self.ports:
+            await port.stopListening()
+        for server in self.servers:
+            server.drain()
+        left = sum(len(server.connections) for server in self.servers)
+        if left:
+            self.log.info("finishes what is open: {left} connections", left=left)
+        await self._emptied(self.timeout)
+        self.cut()
+        await self._emptied(FAREWELL)
+        for server in self.servers:
+            server.stop()
+        self.sessions.stop()
+
+    async def _emptied(self, most: float) -> None:
+        """Waits until no connection is left, `most` seconds at the longest."""
+        end = self.clock.seconds() + most
+        while any(server.connections for server in self.servers) and self.clock.seconds() < end:
+            await deferLater(self.clock, 0.05)
+
+    def cut(self) -> None:
+        """Ends every connection now."""
+        for server in self.servers:
+            server.cut()
