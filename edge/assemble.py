@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.web.resource import IResource
+from zope.interface import implementer
 
 from edge.auth.admission import Admission
 from edge.auth.tickets import Tickets
@@ -35,6 +36,7 @@ from edge.core.routing import Routes
 from edge.core.rules import ended
 from edge.core.service import ANY_METHOD
 from edge.errors import ConfigError, ConfigErrors, PluginError
+from edge.interfaces import IAttemptSink
 from edge.observe.human import line
 from edge.registry import Registry, where
 from edge.signals import Signals
@@ -65,8 +67,11 @@ class Gate:
     service: MultiService
     listeners: Listeners
     routes: tuple[Route, ...]
+    https_port: int
+    """The port of the first HTTPS listener, 0 where there is none."""
 
 
+@implementer(IAttemptSink)
 class Attempts:
     """Takes note of attempts until there is an audit log to take them."""
 
@@ -85,7 +90,7 @@ def wire_limits(edge: EdgeConfig, body: int) -> WireLimits:
         body_grace=edge.body_grace,
         body_rate=edge.body_rate,
         write_stall=edge.write_stall,
-        buffer=edge.pipelined,
+        buffer=edge.buffer,
         requests=edge.keepalive_requests,
         linger=edge.refused_body,
         body=body,
@@ -235,8 +240,9 @@ def assemble(
     store.subscribe(sessions.changed)
     store.subscribe(tickets.revoke)
     for child in (store, certs, listeners, Signals(reactor, listeners.cut, lambda: None)):
-        child.setServiceParent(root)
-    return Gate(root, listeners, tuple(routes))
+        child.setServiceParent(root)  # type: ignore[no-untyped-call]
+    https = next((port.getHost().port for said, port in ports if said.startswith("https")), 0)
+    return Gate(root, listeners, tuple(routes), https)
 
 
 async def _well(agent: Any, clock: Any, path: str, timeout: float, base: str) -> bool:

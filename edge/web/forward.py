@@ -160,7 +160,8 @@ class Forward:
             refuse(request, Refusal("body-too-large", str(failure.value), retry=False), self._dialect(request))
             return
         if refusal is None:
-            raise failure.value
+            self._failed(request, failure)
+            return
         request.ledger.ended = "timeout" if refusal.reason == "upstream-timeout" else "upstream-broken"
         refuse(request, refusal, self._dialect(request))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -45,7 +45,7 @@ class Listeners(Service):
     async def _drain(self) -> None:
         self.draining = True
         for _, port in self.ports:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         for server in self.servers:
             server.drain()
         left = sum(len(server.connections) for server in self.servers)

@@ -303,6 +303,9 @@ class Http1(Protocol):
             self._abort()
             return
         got = request.body.received
+        if not request.body.wanted:
+            self._mark = (now, got)
+            return
         self._mark = (now, got)
         if got - received < self._limits.body_rate * (now - since):
             self._broken_body(BadHead("the body did not arrive in time", "request-timeout"))

@@ -1,11 +1,12 @@
 """What all connections of a gate share: the handler, the limits, the clock that looks after deadlines, and the drain."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from edge.core.headers import Pair
 from edge.core.refusal import Refusal
@@ -26,8 +27,8 @@ class Handler(Protocol):
 class Absence(Protocol):
     """Notices that the other end of a connection left while reading is paused."""
 
-    def add(self, transport: object, gone: object) -> None: ...
-    def discard(self, transport: object) -> None: ...
+    def add(self, transport: Any, gone: Callable[[], None]) -> None: ...
+    def discard(self, transport: Any) -> None: ...
 
 
 class Connection(Protocol):
@@ -53,6 +54,7 @@ class Server:
     http2: bool = True
     connections: set[Connection] = field(factory=set)
     draining: bool = False
+    log: Logger = field(factory=Logger)
     _tick: LoopingCall | None = None
 
     def start(self) -> None:
@@ -69,7 +71,12 @@ class Server:
         """Lets every connection look at its deadlines."""
         now = self.clock.seconds()
         for connection in tuple(self.connections):
-            connection.check(now)
+            try:
+                connection.check(now)
+            except Exception:
+                # One connection's trouble must not end the deadlines of all the others.
+                self.log.failure("A connection could not be looked after and is closed")
+                connection.close_now()
 
     def drain(self) -> None:
         """No further request on any connection; what is open finishes."""

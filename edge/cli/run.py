@@ -1,0 +1,55 @@
+"""`aigate run`: the gate in the foreground."""
+
+import sys
+from typing import Any, TextIO
+
+import click
+from twisted.logger import FilteringLogObserver, LogEvent, LogLevel, LogLevelFilterPredicate, globalLogBeginner
+
+from edge.cli.common import Places, common
+from edge.errors import AigateError
+from edge.transport.reactor import install_or_adapt
+
+
+@click.command("run")
+@common()
+def command(places: Places) -> None:
+    """Start the gate in the foreground; Ctrl-C finishes what is open and ends it."""
+    from edge.start import bind, prepare
+
+    prepared = prepare(places.config, places.data)
+    said = install_or_adapt(prepared.reading.config.transport.fast)
+    from twisted.internet import reactor as running
+
+    reactor: Any = running
+    begin_log(sys.stdout, prepared.reading.config.log.level)
+    service = bind(prepared, reactor)
+    if said:
+        click.echo(f"aigate: {said}", err=True)
+    failed: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            service.privilegedStartService()
+            service.startService()
+        except BaseException as error:
+            failed.append(error)
+            reactor.stop()
+
+    reactor.callWhenRunning(start)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
+    if failed:
+        raise failed[0] if isinstance(failed[0], AigateError) else AigateError(str(failed[0])) from failed[0]
+
+
+def begin_log(out: TextIO, level: str) -> None:
+    """Log lines for a person, on `out`."""
+    from edge.observe.console import console_line
+
+    def observe(event: LogEvent) -> None:
+        out.write(console_line(event))
+        out.flush()
+
+    predicate = LogLevelFilterPredicate(LogLevel.levelWithName(level))
+    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observe, [predicate])], redirectStandardIO=False)

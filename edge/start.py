@@ -1,0 +1,105 @@
+"""From a command line to a gate that is bound: what `twistd aigate` and `aigate run` share."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import MultiService, Service
+from twisted.logger import Logger
+
+from edge import firststart
+from edge.assemble import Gate, assemble
+from edge.config.load import load
+from edge.config.read import Reading
+from edge.errors import ConfigError, ConfigErrors, HomeError
+from edge.home import Lock, find_data, open_data, refuse_strangers, shipped
+from edge.registry import Registry
+from edge.transport.settle import settle
+
+log = Logger(namespace="aigate")
+
+
+@frozen
+class Prepared:
+    """Everything that was judged before anything is bound."""
+
+    reading: Reading
+    registry: Registry
+    data: Path
+    lock: Lock
+    found: firststart.FoundServices | None
+
+
+def prepare(config: Path | None, data: Path | None, environ: Mapping[str, str] = os.environ) -> Prepared:
+    """Reads and judges configuration, plugins and data folder, and takes the folder's lock. Raises AigateError."""
+    reading = load(config, environ)
+    folders = reading.config.plugin_dirs
+    for folder in folders:
+        refuse_strangers(folder, "a plugin folder")
+    registry = Registry.load(shipped("plugins"), folders)
+    folder = open_data(find_data(data, environ, reading.config.data_dir))
+    lock = Lock.take(folder)
+    found = None
+    if reading.file is None and not reading.config.services:
+        try:
+            found = firststart.write_configuration(registry, environ)
+        except OSError as error:
+            raise HomeError(f"{error.filename}: the first configuration cannot be written: {error.strerror}") from error
+        reading = load(found.file, environ)
+    if not reading.config.services:
+        raise ConfigErrors(
+            (ConfigError("services", "there are no services; add one, such as [services.chat]", reading.file),)
+        )
+    return Prepared(reading, registry, folder, lock, found)
+
+
+def bind(prepared: Prepared, reactor: Any, environ: Mapping[str, str] = os.environ) -> MultiService:
+    """A gate whose ports are bound. Raises AigateError."""
+    header = firststart.make_first_key(prepared.data, environ)
+    gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ)
+    Greeting(reactor, prepared, gate, header).setServiceParent(gate.service)
+    return gate.service
+
+
+class Greeting(Service):
+    """Says what there is once everything listens, signs the lock as the process that serves, and settles memory."""
+
+    def __init__(self, reactor: Any, prepared: Prepared, gate: Gate, header: Path | None) -> None:
+        self._reactor = reactor
+        self._prepared = prepared
+        self._gate = gate
+        self._header = header
+        self.say: Callable[[str], None] = lambda text: log.info("{text}", text=text)
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._prepared.lock.sign()
+        self._reactor.callWhenRunning(self._greet)
+
+    def _greet(self) -> None:
+        prepared = self._prepared
+        for warning in prepared.reading.warnings:
+            log.warn("{warning}", warning=warning)
+        services = prepared.reading.config.services
+        if prepared.found is not None:
+            names = ", ".join(f"{one.name} ({one.plugin})" for one in prepared.found.services)
+            self.say(f"found {names}; written to {prepared.found.file}")
+        routes = {route.service: route for route in self._gate.routes}
+        for name, one in services.items():
+            route = routes[name]
+            place = (route.host or "") + route.prefix.decode("ascii")
+            self.say(
+                f"{place or '/'} leads to {name} ({one.plugin}) at {' '.join(map(str, one.upstreams)) or 'its own place'}"
+            )
+        port = self._gate.https_port
+        if self._header is not None and port:
+            listed = {name: (one.plugin, routes[name].prefix.decode("ascii")) for name, one in services.items()}
+            self.say("try it:\n\n  " + firststart.curl_line(prepared.data, self._header, port, listed) + "\n")
+            self.say("this key ends after 24 hours; a lasting one: aigate keys create --user NAME --service '*'")
+        settle()
+
+    def stopService(self) -> None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._prepared.lock.release()
