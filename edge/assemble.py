@@ -18,10 +18,12 @@ from zope.interface import implementer
 from edge.auth.admission import Admission
 from edge.auth.tickets import Tickets
 from edge.backends.bench import Bench
+from edge.backends.client import upstream_client
+from edge.backends.errand import Timeouts
 from edge.backends.health import well
-from edge.backends.outward import Timeouts, UpstreamClient, upstream_client
+from edge.backends.outward import UpstreamClient
 from edge.backends.service import Service
-from edge.backends.target import target_of
+from edge.backends.target import Target, UpstreamURL, target_of
 from edge.backends.upstreams import Upstreams
 from edge.backends.way import Way
 from edge.config.kinds import Address
@@ -46,7 +48,7 @@ from edge.tls.upstream import upstream_creator
 from edge.transport.crowd import Crowd
 from edge.transport.listen import listen
 from edge.transport.watch import Watch
-from edge.web.forward import Forward
+from edge.web.forward import Forward, Outward
 from edge.web.guard import Door, Guard
 from edge.web.listeners import Listeners
 from edge.web.own import health_page, status_page, ticket_page
@@ -165,7 +167,7 @@ def assemble(
     admission = Admission(store, Lockouts(config.lockout.failures, config.lockout.within), Attempts(), tickets)
     sessions = Sessions(store.get, ended, reactor, now)
     door = Door(admission, sessions, now, config.cors.origins, config.cors.max_age, config.limits.body)
-    client: UpstreamClient = upstream_client(reactor, fast)
+    client = upstream_client(reactor, fast)
 
     services: dict[str, Service] = {}
     upstreams: dict[str, Upstreams] = {}
@@ -173,20 +175,20 @@ def assemble(
     routes: list[Route] = []
     for name, one in config.services.items():
         bench = Bench(
-            name=name, clock=reactor, folder=data / "plugins" / name, agent=client.agent, processes=reactor,
+            name=name, clock=reactor, folder=data / "plugins" / name, agent=client._agent, processes=reactor,
             kinds=registry.kinds,
         )  # fmt: skip
         service = services[name] = configured(registry, name, one, settled[name], bench)
         traits = service.traits
         resource = service.resource
         if resource is None:
-            path = one.health.path or traits.health.path
-            ask = partial(_well, client.agent, reactor, path, one.health.timeout)
-            upstreams[name] = Upstreams.of(name, service.upstreams, ask, reactor, one.health.interval)
             timeouts = Timeouts(one.timeouts.connect, one.timeouts.first_byte, one.timeouts.idle)
-            ways = {
-                base: Way.to(base, target_of(base, one.ca_file, upstream_creator), client, timeouts)
-                for base in service.upstreams
+            targets = {base: target_of(base, one.ca_file, upstream_creator) for base in service.upstreams}
+            path = (one.health.path or traits.health.path).encode("ascii")
+            ask = partial(_well, client, reactor, targets, path, one.health.timeout)
+            upstreams[name] = Upstreams.of(name, service.upstreams, ask, reactor, one.health.interval)
+            ways: dict[str, Outward] = {
+                base: Way.to(base, target, client, timeouts) for base, target in targets.items()
             }
             resource = Forward(
                 name, upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
@@ -241,12 +243,14 @@ def assemble(
     store.subscribe(tickets.revoke)
     for child in (store, certs, listeners, Signals(reactor, listeners.cut, lambda: None)):
         child.setServiceParent(root)  # type: ignore[no-untyped-call]
-    https = next((port.getHost().port for said, port in ports if said.startswith("https")), 0)
+    https = next((getattr(port.getHost(), "port", 0) for said, port in ports if said.startswith("https")), 0)
     return Gate(root, listeners, tuple(routes), https)
 
 
-async def _well(agent: Any, clock: Any, path: str, timeout: float, base: str) -> bool:
-    return await well(agent, clock, base, path, timeout)
+async def _well(
+    client: UpstreamClient, clock: Any, targets: Mapping[str, Target], path: bytes, timeout: float, base: str
+) -> bool:
+    return await well(client._agent, clock, UpstreamURL(targets[base], path), timeout)
 
 
 def _place(host: Any) -> str:

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 
+from edge.backends.client import upstream_client
 from edge.backends.discovery import DEMO, Discovered, discover
-from edge.backends.outward import upstream_client
 from edge.config.starter import starter
 from edge.config.timezone import system_timezone
 from edge.errors import AigateError
@@ -56,7 +56,7 @@ def look_around(registry: Registry) -> list[Discovered]:
     found: list[Discovered] = []
 
     async def ask() -> None:
-        found.extend(await discover(client.agent, reactor, list(registry.kinds.items())))
+        found.extend(await discover(client._agent, reactor, list(registry.kinds.items())))
 
     failures: list[Failure] = []
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(ask()).addErrback(failures.append).addBoth(_stop, reactor))

@@ -59,7 +59,7 @@ def bind(prepared: Prepared, reactor: Any, environ: Mapping[str, str] = os.envir
     """A gate whose ports are bound. Raises AigateError."""
     header = firststart.make_first_key(prepared.data, environ)
     gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ)
-    Greeting(reactor, prepared, gate, header).setServiceParent(gate.service)
+    Greeting(reactor, prepared, gate, header).setServiceParent(gate.service)  # type: ignore[no-untyped-call]
     return gate.service
 
 

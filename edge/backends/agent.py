@@ -102,8 +102,9 @@ class UpstreamAgent:
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
     ) -> Deferred[IResponse]:
-        """Raises ValueError for a URL, method or field that cannot be sent."""
-        return cast(Deferred[IResponse], self.send(method, self.located(uri), plain(headers), bodyProducer))
+        """Raises ValueError for a URL, method or field that cannot be sent; `uri` may be an UpstreamURL too."""
+        url = uri if isinstance(uri, UpstreamURL) else self.located(uri)
+        return cast(Deferred[IResponse], self.send(method, url, plain(headers), bodyProducer))
 
     def located(self, uri: bytes) -> UpstreamURL:
         """A URL as text, split into its target and the raw path, `/` where it has none. Raises ValueError."""

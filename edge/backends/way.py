@@ -1,20 +1,18 @@
 """The way to one server of a service: what the forwarder needs, over treq."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from attrs import frozen
-from edge.backends.failures import UpstreamRefused, UpstreamTimeout, cause_of
-from edge.backends.rawheaders import RawHeaders
-from edge.backends.target import Target, UpstreamURL
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from edge.backends.failures import UpstreamRefused, UpstreamTimeout, cause_of
+from edge.backends.rawheaders import RawHeaders
+from edge.backends.target import Target, UpstreamURL
 from edge.core.headers import Fields, Pair
 from edge.core.refusal import Refusal
 from edge.wire.body import Body
-
-UPGRADING: Final = frozenset({b"connection", b"upgrade"})
 
 
 def refusal_of(failure: Failure) -> Refusal | None:
@@ -59,7 +57,7 @@ class Way:
         """The answer to a request; fails with an UpstreamFailure, or with what failed the body."""
         sent: Deferred[Any] = self.client.request(
             method,
-            UpstreamURL(self.target, path),
+            UpstreamURL(self.target, self.target.base + path),
             headers=RawHeaders(pairs),
             data=body,
             timeouts=self.timeouts,
@@ -67,9 +65,14 @@ class Way:
         )
         return sent
 
-    def upgrade(self, path: bytes, pairs: list[Pair]) -> "Deferred[Any]":
+    def upgrade(self, protocol: bytes, path: bytes, pairs: list[Pair]) -> "Deferred[Any]":
         """A switched connection, or the answer of a service that would not switch."""
-        switched: Deferred[Any] = self.client.upgrade(UpstreamURL(self.target, path), pairs, timeouts=self.timeouts)
+        switched: Deferred[Any] = self.client.open_upgrade(
+            UpstreamURL(self.target, self.target.base + path),
+            protocol,
+            headers=RawHeaders(pairs),
+            timeouts=self.timeouts,
+        )
         return switched
 
     def refusal(self, failure: Failure) -> Refusal | None:

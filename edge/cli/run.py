@@ -4,7 +4,15 @@ import sys
 from typing import Any, TextIO
 
 import click
-from twisted.logger import FilteringLogObserver, LogEvent, LogLevel, LogLevelFilterPredicate, globalLogBeginner
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+)
+from zope.interface import provider
 
 from edge.cli.common import Places, common
 from edge.errors import AigateError
@@ -47,6 +55,7 @@ def begin_log(out: TextIO, level: str) -> None:
     """Log lines for a person, on `out`."""
     from edge.observe.console import console_line
 
+    @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
         out.write(console_line(event))
         out.flush()

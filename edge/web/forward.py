@@ -24,7 +24,7 @@ from edge.web.pages import refuse
 from edge.web.relay import Relay
 from edge.web.upgrade import Splice
 from edge.wire.body import Body, BodyTooLargeError
-from edge.wire.request import Request, Tunnel, TunnelEnd
+from edge.wire.request import Request
 
 LIST_SIZE: Final = 4 * 1024 * 1024
 """The largest model list that is held to be cut to what a key may use."""
@@ -45,33 +45,35 @@ class Answer(Protocol):
     def deliverBody(self, protocol: Any) -> None: ...
 
 
-class Switched(Protocol):
-    """A service's `101`."""
+class Switching(Protocol):
+    """A service's `101`: its fields, and the tunnel behind it."""
 
     fields: Fields
-
-    def join(self, end: TunnelEnd) -> Tunnel:
-        """Gives the connection's bytes to `end`, those that came with the head first."""
+    tunnel: Any
 
 
 class Outward(Protocol):
     """The way to one server of a service."""
 
-    base: str
-    bases: tuple[bytes, ...]
-    """Its own addresses as it may write them into `Location`, without a final slash."""
-    authority: bytes
-    """What `Host` says to it."""
-    origin: bytes
-    """What `Origin` says to it."""
+    @property
+    def bases(self) -> tuple[bytes, ...]:
+        """Its own addresses as it may write them into `Location`, without a final slash."""
+
+    @property
+    def authority(self) -> bytes:
+        """What `Host` says to it."""
+
+    @property
+    def origin(self) -> bytes:
+        """What `Origin` says to it."""
 
     def send(
         self, method: str, path: bytes, pairs: list[Pair], body: Body | None, inform: Callable[[int, Fields], None]
     ) -> Deferred[Any]:
         """The Answer."""
 
-    def upgrade(self, path: bytes, pairs: list[Pair]) -> Deferred[Any]:
-        """Switched or, where the service would not, its Answer."""
+    def upgrade(self, protocol: bytes, path: bytes, pairs: list[Pair]) -> Deferred[Any]:
+        """Switching or, where the service would not, its Answer."""
 
     def refusal(self, failure: Failure) -> Refusal | None:
         """What to tell the client of a failure that is the upstream's; None where it is not."""
@@ -189,9 +191,7 @@ class Forward:
         started = request.started
         upgrade = request.upgrade
         if upgrade is not None and upgrade in self.upgrades:
-            pairs.append((b"Connection", b"Upgrade"))
-            pairs.append((b"Upgrade", upgrade))
-            sent = outward.upgrade(path, pairs)
+            sent = outward.upgrade(upgrade, path, pairs)
         else:
             body = request.body if request.body.length else None
             sent = outward.send(request.verb, path, pairs, body, request.inform)
@@ -206,7 +206,7 @@ class Forward:
             return
         self.servers.worked(server)
         ledger.first_byte = self.clock.seconds() - started
-        if upgrade is not None and hasattr(answer, "join"):
+        if upgrade is not None and hasattr(answer, "tunnel"):
             Splice(request, answer).start()
             return
         rule = request.rule

@@ -35,7 +35,7 @@ class Splice:
 
     request: Request
     answer: Any
-    """`edge.web.forward.Switched`."""
+    """`edge.web.forward.Switching`."""
     _client: Tunnel | None = None
     _service: Tunnel | None = None
     _from_client: _End = field(init=False)
@@ -58,12 +58,12 @@ class Splice:
         client = self._client = request.channel.switch(pairs, self._from_client)
         if self._over:
             return
-        service = self._service = self.answer.join(self._from_service)
-        if self._over:
-            return
+        service: Tunnel = self.answer.tunnel
+        self._service = service
         self._from_client.other, self._from_service.other = service, client
         client.registerProducer(service, True)
         service.registerProducer(client, True)
+        self.answer.tunnel.attach(self._from_service)
         for end in (self._from_client, self._from_service):
             held, end.held = end.held, []
             for data in held:
