@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -47,16 +48,20 @@ def listen(
     crowd: Crowd | None = None,
     handshake: float = HANDSHAKE,
     mode: int = 0o660,
+    below: Callable[[Any], Any] | None = None,
 ) -> "Listening":
     """Bind and listen now; connections are served once `reactor` runs.
 
     `address` is a port or `"PORT"` (every IPv4 and IPv6 address), `"HOST:PORT"`, `"[IPV6]:PORT"` or `"unix:PATH"`.
     `fast` takes the lean transports, else Twisted's. `tls` makes OpenSSL connections: with it, the protocols of `factory`
     speak inside TLS, and a peer has `handshake` seconds to get there. `crowd` refuses connections over its limits.
-    `mode` is the permissions of a UNIX socket. Raises ListenError, with nothing left open.
+    `mode` is the permissions of a UNIX socket. `below` wraps the factory that meets the bytes first, under TLS: the place
+    for the PROXY protocol; the crowd still counts by the socket's own peer. Raises ListenError, with nothing left open.
     """
     if tls is not None:
         factory = server_side(reactor, fast, tls, factory, handshake)
+    if below is not None:
+        factory = below(factory)
     if crowd is not None:
         factory = _Guarded(factory, crowd)
     where = str(address)

@@ -100,12 +100,12 @@ class Lean(_Base):
         """One write for all the pieces: a copy costs less than a system call for each."""
         self.write(b"".join(iovec))
 
-    def unsent(self) -> int:
+    def queued(self) -> int:
         """Bytes that the kernel has not taken yet."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def _isSendBufferFull(self) -> bool:
-        return self.unsent() > QUEUE
+        return self.queued() > QUEUE
 
 
 class LeanServer(Lean, tcp.Server):

@@ -22,6 +22,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from edge.transport.selftest import echo
+
 log = Logger()
 
 RECORD = 16 * 1024
@@ -240,8 +242,6 @@ def _try() -> str | None:
     missing = [name for name, value in needed.items() if value is None]
     if missing:
         return f"this pyOpenSSL has no {', '.join(missing)}"
-    from edge.transport.selftest import echo
-
     try:
         echo(LeanTLS)
     except Exception as failed:  # whatever it is, the answer is the same: not here

@@ -1,14 +1,31 @@
 """What every transport promises, lean or stock, over TCP, UNIX and TLS."""
 
+import fcntl
 import os
 import random
+import socket
+import ssl
+import struct
+import termios
 
 import pytest
 import pytest_twisted
-from twisted.internet import task
+from twisted.internet import task, threads
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from zope.interface import implementer
+
+from edge.transport.listen import listen
+from edge.transport.unsent import unsent
 
 together = pytest_twisted.ensureDeferred
+
+
+def trusting():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 @pytest.mark.parametrize("size", [1, 16_384, 16_385, 1_000_003])
@@ -73,6 +90,11 @@ async def test_a_transport_that_was_paused_hears_the_rest_once_resumed(pair, kin
     assert (await server.heard(100_001))[-1:] == b"y"
 
 
+def in_kernel(transport):
+    taken = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, bytes(4))
+    return struct.unpack("i", taken)[0]
+
+
 class Pushes:
     """A producer that writes until it is paused."""
 
@@ -116,6 +138,7 @@ async def test_a_slow_reader_pauses_the_producer_and_bounds_what_is_held(pair, k
         await task.deferLater(reactor, 0.02)
     assert producer.paused
     assert producer.left, "the producer was never held"
+    assert unsent(server.transport) - in_kernel(server.transport) <= 64 * 1024 + 2 * 32_768
     client.transport.resumeProducing()
     assert len(await client.heard(total)) == total
 
@@ -170,6 +193,54 @@ async def test_writing_after_the_end_is_harmless(pair, kind, kinds):
     transport.write(b"too late")
     transport.writeSequence([b"much", b"too late"])
     transport.loseConnection()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+@together
+async def test_a_reset_that_a_write_meets_first_is_still_a_loss(
+    reactor, fast, protocols, kinds, contexts, closing, kind
+):
+    """The kernel tells of a reset once; when a write hears it, the read that follows looks like an orderly end."""
+    factory = protocols(kinds["remembers"])
+    port = listen(reactor, fast, "127.0.0.1:0", factory, contexts() if kind == "tls" else None)
+    closing.append(port)
+    came = factory.next()
+    plain = socket.create_connection(("127.0.0.1", port.getHost().port))
+    server = await came
+    if kind == "tls":
+        plain = await threads.deferToThread(trusting().wrap_socket, plain)
+    await threads.deferToThread(plain.sendall, b"hello")
+    await server.heard(5)
+    await task.deferLater(reactor, 0.02)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    plain.close()
+    server.transport.write(b"into the void")
+    assert server.reason is None
+    assert isinstance(await server.ended, ConnectionLost)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@together
+async def test_half_a_close_leaves_the_other_half(pair, kind, kinds):
+    ended = []
+
+    @implementer(IHalfCloseableProtocol)
+    class Half(kinds["remembers"]):
+        def readConnectionLost(self):
+            ended.append("read")
+            self.transport.write(b"answer")
+            self.transport.loseConnection()
+
+        def writeConnectionLost(self):
+            ended.append("write")
+
+    server, client = await pair(kind, Half, Half)
+    client.transport.write(b"question")
+    client.transport.loseWriteConnection()
+    assert await client.heard(6) == b"answer"
+    assert bytes(server.received) == b"question"
+    assert ended[:2] == ["write", "read"]
+    await server.ended
 
 
 @together
