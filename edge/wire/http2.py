@@ -79,7 +79,7 @@ class Http2(Protocol):
         self._count = 0
         self._going = False
         """No further request: a GOAWAY was sent or came."""
-        self._decoder = Decoder(limits.head + 1024)
+        self._decoder = Decoder(limits.head)
         self._budget = Budget(limits)
         self._block: list[bytes] = []
         self._block_of = (0, 0)
