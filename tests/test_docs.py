@@ -82,8 +82,6 @@ def test_the_documented_default_is_the_true_one(path):
         assert written == ""
     elif path == "limits.timezone":
         assert written == "the system's"
-    elif path == "services.*.concurrency":
-        assert (written, default) == ('""', None)
     else:
         assert as_value(path, written) == default
 

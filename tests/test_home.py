@@ -102,6 +102,19 @@ def test_what_others_may_replace_is_refused(tmp_path):
     refuse_strangers(file, "the configuration")
 
 
+def test_what_is_not_there_is_told(tmp_path):
+    with pytest.raises(HomeError, match="none: the configuration cannot be read: No such file"):
+        refuse_strangers(tmp_path / "none", "the configuration")
+
+
+@pytest.mark.skipif(ROOT, reason="root can write everywhere; run the tests as another user to see it")
+def test_a_folder_that_only_another_may_write_is_told(tmp_path):
+    folder = open_data(tmp_path / "data")
+    folder.chmod(0o500)
+    with pytest.raises(HomeError, match="cannot be written by this user; run as its owner"):
+        open_data(folder)
+
+
 def test_what_a_link_leads_to_is_judged(tmp_path):
     file = tmp_path / "real"
     file.touch()

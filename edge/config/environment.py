@@ -4,12 +4,11 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from attrs import fields_dict, has
 
-from edge.config.structure import Place
+from edge.config.structure import Place, optional_of
 
 PREFIX: Final = "AIGATE_"
 
@@ -49,8 +48,7 @@ def _step(table: dict[str, Any], kind: Any, part: str) -> tuple[str, Any]:
 
 def value_of(text: str, kind: Any) -> Any:
     """The text as a TOML value, as JSON, or as it stands, whichever first fits a setting of the type `kind`."""
-    if get_origin(kind) is UnionType:
-        kind = next(part for part in get_args(kind) if part is not type(None))
+    kind = optional_of(kind) or kind
     wants_text = kind in (str, Path) or get_origin(kind) is Literal
     try:
         value = tomllib.loads(f"value = {text}")["value"]

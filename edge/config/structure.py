@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import lru_cache, partial, reduce
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from operator import eq
+from operator import eq, or_
 from pathlib import Path
 from types import GenericAlias, UnionType
-from typing import Any, Final, Literal, TypeVar, get_args, get_origin
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 from attrs import fields_dict, has
 from cattrs import AttributeValidationNote, BaseValidationError, ClassValidationError, Converter, IterableValidationNote
@@ -134,14 +134,19 @@ def _off(parse: Callable[[Any, Any], T]) -> Callable[[Any, Any], T | None]:
     return lambda value, kind: None if value == "" else parse(value, kind)
 
 
-def _optional(kind: Any) -> bool:
-    return get_origin(kind) is UnionType and len(get_args(kind)) == 2 and type(None) in get_args(kind)
+def optional_of(kind: Any) -> Any:
+    """What an optional type holds when it holds something; None for any other type."""
+    if get_origin(kind) not in (Union, UnionType) or type(None) not in get_args(kind):
+        return None
+    return reduce(or_, (part for part in get_args(kind) if part is not type(None)))
 
 
 def _made_of(origin: Any) -> Callable[[Any], bool]:
     return lambda kind: get_origin(kind) is origin
 
 
+# Making one writes and compiles code for every class, which is most of what reading costs.
+@lru_cache(maxsize=4)
 def make_converter(base: Path) -> Converter:
     """A converter whose relative paths count from the folder `base`."""
     made = Converter(detailed_validation=True, forbid_extra_keys=True)
@@ -168,7 +173,7 @@ def make_converter(base: Path) -> Converter:
     made.register_structure_hook_func(_made_of(Literal), _choice)
 
     def optional(kind: Any) -> Callable[[Any, Any], Any]:
-        inner = next(part for part in get_args(kind) if part is not type(None))
+        inner = optional_of(kind)
         return lambda value, _: None if value == "" else made.structure(value, inner)
 
     def tables(kind: Any) -> Callable[[Any, Any], Any]:
@@ -183,7 +188,9 @@ def make_converter(base: Path) -> Converter:
         as_list: Any = GenericAlias(list, get_args(kind)[:1])
         return lambda value, _: tuple(made.structure(exactly(list)(value, list), as_list))
 
-    made.register_structure_hook_factory(_optional, optional)
+    made.register_structure_hook_factory(
+        lambda kind: optional_of(kind) is not None and kind != kinds.DurationOrOff, optional
+    )
     made.register_structure_hook_factory(has, tables)
     made.register_structure_hook_factory(_made_of(dict), mappings)
     made.register_structure_hook_factory(
@@ -222,7 +229,8 @@ def problems(error: BaseException, place: Place = ()) -> list[Problem]:
         return [(place, "is missing")]
     if isinstance(error, StructureHandlerNotFoundError):
         return [(place, "has a type that settings cannot have: mend the plugin's options class")]
-    return [(place, str(error))]
+    # What attrs' own validators raise holds a sentence first, then objects.
+    return [(place, str(error.args[0]) if error.args else type(error).__name__)]
 
 
 def structure(raw: Mapping[str, Any], cls: type[T], base: Path) -> T:
@@ -238,7 +246,7 @@ def structure_options(cls: type[T], raw: Mapping[str, Any], path: str, base: Pat
     """
     try:
         return structure(raw, cls, base or Path.cwd())
-    except (ClassValidationError, ValueError) as error:
+    except (ClassValidationError, StructureHandlerNotFoundError, ValueError) as error:
         raise ConfigErrors(
             tuple(ConfigError(".".join(filter(None, (path, show_path(place)))), say) for place, say in problems(error))
         ) from None

@@ -77,6 +77,8 @@ def test_the_defaults_make_sense():
         ('[limits]\ntimezone = "../etc/passwd"', "limits.timezone", "is not a time zone"),
         ('[limits.redis]\nurl = "http://x"', "limits.redis.url", "write it like redis://"),
         ('[limits.redis]\nurl = "redis://u:p@x"', "limits.redis.url", "password_file"),
+        ('[limits.redis]\nurl = "redis://h:99999"', "limits.redis.url", "write it like redis://"),
+        ('[limits.redis]\nca_file = "aigate.toml"', "limits.redis.ca_file", "for rediss:// only"),
         ('[limits.redis]\npassword_file = "none"', "limits.redis.password_file", "No such file"),
         ('[users." x"]', 'users." x"', "is not a user's name"),
         ('[users."x\\u0007"]', 'users."x\x07"', "is not a user's name"),
