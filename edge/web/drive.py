@@ -7,21 +7,21 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 
-def drive(coroutine: Coroutine[Deferred[Any], Any, None], failed: Callable[[Failure], object]) -> None:
+def drive(
+    coroutine: Coroutine[Deferred[Any], Any, None], failed: Callable[[Failure], object], result: object = None
+) -> None:
     """Runs `coroutine` to its end, now as far as it goes and then whenever what it awaits is there.
 
     It may await Deferreds and coroutines that do. What it raises goes to `failed`.
     """
     try:
-        waiting = coroutine.send(None)
+        if isinstance(result, Failure):
+            waiting: Deferred[Any] = result.throwExceptionIntoGenerator(coroutine)
+        else:
+            waiting = coroutine.send(result)
     except StopIteration:
         return
     except BaseException:
         failed(Failure())
         return
-
-    def resume(result: object) -> None:
-        # The awaited Deferred hands its own result (or failure) to the coroutine; here it is only consumed.
-        drive(coroutine, failed)
-
-    waiting.addBoth(resume)
+    waiting.addBoth(lambda result: drive(coroutine, failed, result))

@@ -1,0 +1,27 @@
+"""What of a request may be written down: no key of ours, nothing that a client put where keys are often put."""
+
+import re
+from typing import Final
+
+LONGEST: Final = 512
+_KEYS = re.compile(rb"aig_[0-9A-Za-z_%]{4,}")
+_PARAMETERS = re.compile(
+    rb"(?i)([?&;](?:[a-z0-9_.%-]*(?:key|token|secret|passw(?:or)?d|pwd|auth|credential|signature|ticket|session))=)[^&;#\s]+"
+)
+MASK: Final = b"***"
+
+
+def redacted(target: bytes) -> bytes:
+    """A request target without values that may be secrets: `?api_key=***`."""
+    if b"aig_" in target:
+        target = _KEYS.sub(MASK, target)
+    if b"=" in target:
+        target = _PARAMETERS.sub(rb"\1" + MASK, target)
+    return target
+
+
+def printable(raw: bytes, longest: int = LONGEST) -> str:
+    """Text from a client that cannot move the cursor, end the line or be taken for another field."""
+    text = raw[: longest + 1].decode("ascii", "backslashreplace")
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return shown if len(raw) <= longest else shown[:longest] + "…"
