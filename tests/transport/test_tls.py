@@ -1,8 +1,11 @@
 """TLS, lean and stock: farewells, cuts, bad beginnings, ALPN, names, resumption; and the way back to stock."""
 
+import random
+import re
 import socket
 import ssl
 import threading
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -11,7 +14,7 @@ from twisted.internet import task, threads
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ITCPTransport
 
-from edge.transport import tls
+from edge.transport import selftest, tls
 from edge.transport.listen import listen
 from edge.transport.secure import TLSFactory
 
@@ -280,32 +283,57 @@ async def test_what_arrives_is_at_most_one_read_at_a_time(pair, kinds, fast):
     assert server.most <= 96 * 1024
 
 
-def chopped(data, sizes):
-    at = 0
-    while at < len(data):
-        for size in sizes:
-            yield data[at : at + size]
-            at += size
-
-
-@pytest.mark.parametrize("sizes", [[1], [5], [4, 3], [7, 16_000], [16_384, 1], [100_000], [3, 70_000]])
-def test_lean_tls_delivers_however_the_bytes_are_cut(contexts, sizes):
-    """Records split anywhere, headers too: all that came is delivered without waiting for more."""
-    from edge.transport import selftest
-
+@pytest.fixture
+def ends(contexts):
+    """A lean server and a lean client in memory, not yet shaken hands."""
     server, client = selftest._End(selftest.Catch()), selftest._End(selftest.Catch())
     server.peer, client.peer = client, server
     server.begin(tls.LeanTLS, contexts().context, SSL.Connection.set_accept_state, False)
     client.begin(tls.LeanTLS, SSL.Context(SSL.TLS_METHOD), SSL.Connection.set_connect_state, True)
+    return server, client
+
+
+SMALL, MIXED, LARGE = [1, 2, 4, 5, 6], [1, 3, 5, 100, 5_000, 16_405, 70_000], [16_384, 65_536, 200_000, 262_144]
+
+
+@pytest.mark.parametrize("cuts", [SMALL, MIXED, LARGE], ids=["small", "mixed", "large"])
+@pytest.mark.parametrize("seed", range(4))
+def test_lean_tls_delivers_every_record_with_its_last_byte(ends, cuts, seed):
+    """Wherever the stream is cut, in headers too, nothing complete is held back until more arrives."""
+    server, client = ends
     selftest._pump(server, client)
-    sent = b"".join(bytes([number]) * size for number, size in enumerate([1, 2, 16_384, 50_000, 3, 40_000]))
-    for number, size in enumerate([1, 2, 16_384, 50_000, 3, 40_000]):
-        client.tls.write(bytes([number]) * size)
-    wire = b"".join(client.queue)
+    chance = random.Random(seed)
+    wire, complete = b"", []
+    sizes = [chance.choice([1, 2, 300, 9_000, 16_384]) for _ in range(20 if cuts is SMALL else 200)]
+    for number, size in enumerate(sizes):
+        client.tls.write(bytes([number % 251]) * size)
+        wire += b"".join(client.queue)
+        client.queue.clear()
+        complete.append((len(wire), sum(sizes[: number + 1])))
+    at = 0
+    while at < len(wire):
+        cut = min(at + chance.choice(cuts), len(wire))
+        server.tls.dataReceived(wire[at:cut])
+        at = cut
+        assert len(server.app.received) == max((plain for end, plain in complete if end <= at), default=0)
+    assert bytes(server.app.received) == b"".join(bytes([n % 251]) * size for n, size in enumerate(sizes))
+
+
+@pytest.mark.parametrize("size", [1, 40_000, 300_000])
+def test_data_that_comes_along_with_the_end_of_the_handshake_is_delivered(ends, size):
+    server, client = ends
+    client.tls.write(b"y" * size)
+    client.carry()
+    server.carry()
+    server.tls.dataReceived(b"".join(client.queue))
     client.queue.clear()
-    for piece in chopped(wire, sizes):
-        server.tls.dataReceived(piece)
-    assert bytes(server.app.received) == sent
+    assert bytes(server.app.received) == b"y" * size
+
+
+def test_only_one_file_touches_the_private_names_of_pyopenssl():
+    edge = Path(tls.__file__).parents[1]
+    private = re.compile(r"SSL\._|\._(ssl|lib|ffi|into_ssl|from_ssl)\b")
+    assert [path.name for path in edge.rglob("*.py") if private.search(path.read_text())] == ["tls.py"]
 
 
 @pytest.mark.parametrize("name", ["SSL_read", "BIO_write", "_ffi", "WANT_READ"])
