@@ -14,20 +14,12 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
-from twisted.python import log as twisted_log
 from zope.interface import implementer
 
 from edge.errors import ListenError
 from edge.transport.crowd import Crowd
+from edge.transport.ports import LeanPort, LeanUNIXPort, StockPort, StockUNIXPort
 from edge.transport.secure import HANDSHAKE, ServerContexts, server_side
-from edge.transport.tcp import LeanServer, LeanUNIXServer, prepare
-
-ACCEPTS = 64
-"""Connections accepted in one turn; more wait for the next, behind those that are open."""
-
-REST = 0.1
-"""Seconds without accepting after the system refused a descriptor or memory; clients wait in the backlog meanwhile."""
 
 _EVERYWHERE = ("", "*")
 _WHY = {
@@ -123,124 +115,10 @@ class _Guarded(Factory):
         return self._factory.buildProtocol(addr) if self._crowd.admits(getattr(addr, "host", "")) else None
 
 
-class _Counted:
-    """A server's transport that is in the crowd from its making to its end, whatever happens between."""
-
-    _crowd: Crowd | None = None
-
-    def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
-        super().__init__(sock, protocol, client, server, sessionno, reactor)  # type: ignore[call-arg]  # a transport's
-        if server.crowd is not None:
-            self._crowd = server.crowd
-            self._crowd.enter(self._peer())
-
-    def connectionLost(self, reason: Any) -> None:
-        crowd, self._crowd = self._crowd, None
-        try:
-            super().connectionLost(reason)  # type: ignore[misc]  # a transport's
-        finally:
-            if crowd is not None:
-                crowd.leave(self._peer())
-
-    def _peer(self) -> str:
-        return str(self.hostname)  # type: ignore[attr-defined]  # a transport's
-
-
-class _StockServer(_Counted, tcp.Server):
-    pass
-
-
-class _StockUNIXServer(_Counted, unix.Server):
-    def _peer(self) -> str:
-        return ""
-
-
-class _LeanServer(_Counted, LeanServer):
-    pass
-
-
-class _LeanUNIXServer(_Counted, LeanUNIXServer):
-    def _peer(self) -> str:
-        return ""
-
-
-class _Port(tcp.Port):
-    """Twisted's port, with IPv6 only for IPv6, our options for sockets, and a crowd."""
-
-    transport: Any = _StockServer
-    crowd: Crowd | None = None
-
-    def createInternetSocket(self) -> socket.socket:
-        made: socket.socket = super().createInternetSocket()
-        prepare(made)
-        if self.addressFamily == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        return made
-
-
-class _UNIXPort(unix.Port):
-    transport: Any = _StockUNIXServer
-    crowd: Crowd | None = None
-
-
-class _Accepting:
-    """Accepts with lean transports. Out of descriptors, it rests and tries again: clients wait instead of being cut."""
-
-    log = Logger()
-
-    def doRead(self: Any) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                sock, peer = self.socket.accept()
-            except BlockingIOError:
-                return
-            except OSError as failed:
-                if failed.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._rest(failed)
-                    return
-                continue  # that one left before we came, or a packet filter refused it
-            try:
-                self._serve(sock, peer)
-            except Exception:  # one connection's trouble: the next is served all the same
-                twisted_log.err(None, "while accepting a connection")
-
-    def _serve(self: Any, sock: socket.socket, peer: Any) -> None:
-        if len(peer) == 4 and peer[3]:
-            peer = (socket.getnameinfo(peer, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], *peer[1:])
-        protocol = self.factory.buildProtocol(self._buildAddr(peer))
-        if protocol is None:
-            sock.close()
-            return
-        self.sessionno += 1
-        transport = self.transport(sock, protocol, peer, self, self.sessionno, self.reactor)
-        try:
-            protocol.makeConnection(transport)
-        except Exception:
-            transport.abortConnection()
-            raise
-
-    def _rest(self: Any, failed: OSError) -> None:
-        self.log.warn("cannot accept connections for now: {why}", why=failed.strerror)
-        self.stopReading()
-        self.reactor.callLater(REST, self._wake)
-
-    def _wake(self: Any) -> None:
-        if self.connected and not self.disconnecting:
-            self.startReading()
-
-
-class _LeanPort(_Accepting, _Port):
-    transport = _LeanServer
-
-
-class _LeanUNIXPort(_Accepting, _UNIXPort):
-    transport = _LeanUNIXServer
-
-
 def _listen_tcp(
     reactor: Any, fast: bool, host: str, port: int, factory: Any, backlog: int, crowd: Crowd | None
 ) -> tcp.Port:
-    made = (_LeanPort if fast else _Port)(port, factory, backlog, host, reactor)
+    made = (LeanPort if fast else StockPort)(port, factory, backlog, host, reactor)
     made.crowd = crowd
     _start(made, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     return made
@@ -264,7 +142,7 @@ def _listen_unix(
     reactor: Any, fast: bool, path: str, factory: Any, backlog: int, crowd: Crowd | None, mode: int
 ) -> unix.Port:
     _clear_stale(path)
-    made = (_LeanUNIXPort if fast else _UNIXPort)(path, factory, backlog, mode, reactor)  # type: ignore[arg-type]  # str is fine
+    made = (LeanUNIXPort if fast else StockUNIXPort)(path, factory, backlog, mode, reactor)  # type: ignore[arg-type]  # str is fine
     made.crowd = crowd
     _start(made, f"unix:{path}")
     return made

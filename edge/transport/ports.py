@@ -1,0 +1,147 @@
+"""Listening ports: Twisted's own with what every listener of ours needs, and lean ones."""
+
+import errno
+import socket
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.logger import Logger
+from twisted.python import log as twisted_log
+
+from edge.transport.crowd import Crowd
+from edge.transport.tcp import LeanServer, LeanUNIXServer, prepare
+
+ACCEPTS = 64
+"""Connections accepted in one turn; more wait for the next, behind those that are open."""
+
+REST = 0.1
+"""Seconds without accepting after the system refused a descriptor or memory; clients wait in the backlog meanwhile."""
+
+SILENCE = 60.0
+"""Seconds between two lines in the log that say so."""
+
+_PASSING = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR)
+# That client left before we came, or a packet filter refused it: the next may be well.
+
+
+class _Counted:
+    """A server's transport that is in the crowd from its making to its end, whatever happens between."""
+
+    _crowd: Crowd | None = None
+
+    def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
+        super().__init__(sock, protocol, client, server, sessionno, reactor)  # type: ignore[call-arg]  # a transport's
+        if server.crowd is not None:
+            self._crowd = server.crowd
+            self._crowd.enter(self._peer())
+
+    def connectionLost(self, reason: Any) -> None:
+        crowd, self._crowd = self._crowd, None
+        try:
+            super().connectionLost(reason)  # type: ignore[misc]  # a transport's
+        finally:
+            if crowd is not None:
+                crowd.leave(self._peer())
+
+    def _peer(self) -> str:
+        return str(self.hostname)  # type: ignore[attr-defined]  # a transport's
+
+
+class _StockServer(_Counted, tcp.Server):
+    pass
+
+
+class _StockUNIXServer(_Counted, unix.Server):
+    def _peer(self) -> str:
+        return ""
+
+
+class _LeanServer(_Counted, LeanServer):
+    pass
+
+
+class _LeanUNIXServer(_Counted, LeanUNIXServer):
+    def _peer(self) -> str:
+        return ""
+
+
+class StockPort(tcp.Port):
+    """Twisted's port, with IPv6 only for IPv6, our options for sockets, and a crowd."""
+
+    transport: Any = _StockServer
+    crowd: Crowd | None = None
+
+    def createInternetSocket(self) -> socket.socket:
+        made: socket.socket = super().createInternetSocket()
+        prepare(made)
+        if self.addressFamily == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        return made
+
+
+class StockUNIXPort(unix.Port):
+    transport: Any = _StockUNIXServer
+    crowd: Crowd | None = None
+
+
+class _Accepting:
+    """Accepts with lean transports. Out of descriptors, it rests and tries again: clients wait instead of being cut."""
+
+    log = Logger()
+    _silent_until = float("-inf")
+
+    def doRead(self: Any) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                sock, peer = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as failed:
+                if failed.errno in _PASSING:
+                    continue
+                self._rest(failed)
+                return
+            try:
+                self._serve(sock, peer)
+            except Exception:  # one connection's trouble: the next is served all the same
+                twisted_log.err(None, "while accepting a connection")
+
+    def _serve(self: Any, sock: socket.socket, peer: Any) -> None:
+        if len(peer) == 4 and peer[3]:
+            peer = (socket.getnameinfo(peer, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], *peer[1:])
+        transport = None
+        try:
+            protocol = self.factory.buildProtocol(self._buildAddr(peer))
+            if protocol is not None:
+                self.sessionno += 1
+                transport = self.transport(sock, protocol, peer, self, self.sessionno, self.reactor)
+        finally:
+            if transport is None:
+                sock.close()
+        if transport is None:
+            return
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            transport.abortConnection()
+            raise
+
+    def _rest(self: Any, failed: OSError) -> None:
+        now = self.reactor.seconds()
+        if now >= self._silent_until:
+            self._silent_until = now + SILENCE
+            self.log.warn("cannot accept connections for now: {why}", why=failed.strerror)
+        self.stopReading()
+        self.reactor.callLater(REST, self._wake)
+
+    def _wake(self: Any) -> None:
+        if self.connected and not self.disconnecting:
+            self.startReading()
+
+
+class LeanPort(_Accepting, StockPort):
+    transport = _LeanServer
+
+
+class LeanUNIXPort(_Accepting, StockUNIXPort):
+    transport = _LeanUNIXServer
