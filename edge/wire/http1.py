@@ -535,6 +535,9 @@ class Http1Tunnel:
     def resumeProducing(self) -> None:
         self._connection.resume_tunnel()
 
+    def stopProducing(self) -> None:
+        """The other side is gone; its own end says how."""
+
     def loseConnection(self) -> None:
         self._connection.close_tunnel()
 
