@@ -46,12 +46,13 @@ from edge.stores.exported import ExportedKeyStore
 from edge.tls.service import certificates
 from edge.tls.upstream import upstream_creator
 from edge.transport.crowd import Crowd
-from edge.transport.listen import listen
+from edge.transport.listen import Listening, listen
 from edge.transport.watch import Watch
 from edge.web.forward import Forward, Outward
 from edge.web.guard import Door, Guard
 from edge.web.listeners import Listeners
 from edge.web.own import health_page, status_page, ticket_page
+from edge.web.redirect import RedirectSite
 from edge.web.router import Own, Router
 from edge.web.sessions import Sessions
 from edge.web.site import Site
@@ -227,23 +228,26 @@ def assemble(
     watch = Watch(reactor)
     server = Server(site, reactor, watch, limits, config.edge.http2)
     crowd = Crowd(config.edge.connections, config.edge.connections_per_address)
-    ports = []
-    for listener, addresses, contexts in (
-        ("https", config.listen.https, certs.contexts),
-        ("plain", config.listen.plain, None),
-    ):
+    ports: list[tuple[str, Listening]] = []
+
+    def open_ports(listener: str, addresses: tuple[Address, ...], server: Server, contexts: Any = None) -> None:
         for address in addresses:
             factory = HttpFactory(server, listener, contexts is not None)
             port = listen(
                 reactor, fast, shown(address), factory, contexts, crowd=crowd, handshake=config.edge.handshake_timeout
             )
             ports.append((f"{listener} {' '.join(map(_place, port.hosts()))}", port))
-    listeners = Listeners(reactor, (server,), sessions, ports, config.drain.timeout)
+
+    open_ports("https", config.listen.https, server, certs.contexts)
+    open_ports("plain", config.listen.plain, server)
+    https = next((getattr(port.getHost(), "port", 0) for said, port in ports if said.startswith("https")), 0)
+    redirects = Server(RedirectSite(https), reactor, watch, limits, http2=False)
+    open_ports("http", config.listen.http, redirects)
+    listeners = Listeners(reactor, (server, redirects), sessions, ports, config.drain.timeout)
     store.subscribe(sessions.changed)
     store.subscribe(tickets.revoke)
     for child in (store, certs, listeners, Signals(reactor, listeners.cut, lambda: None)):
         child.setServiceParent(root)  # type: ignore[no-untyped-call]
-    https = next((getattr(port.getHost(), "port", 0) for said, port in ports if said.startswith("https")), 0)
     return Gate(root, listeners, tuple(routes), https)
 
 
