@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError, TimeoutError
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -14,7 +14,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from edge.backends.answer import Answer
-from edge.backends.connection import UpstreamConnection, _words
+from edge.backends.connection import UpstreamConnection, words
 from edge.backends.errand import DEFAULT_TIMEOUTS, Errand, Inform, Timeouts
 from edge.backends.failures import UpstreamRefused, UpstreamTimeout
 from edge.backends.pool import Pool
@@ -31,6 +31,7 @@ PERIOD: Final = 0.25
 """Seconds between two looks at what takes too long: one timer for all connections instead of one each."""
 MOST_TARGETS: Final = 64
 """Targets remembered for URLs that come as text."""
+_CLOSING: Final = "the gate is closing"
 _METHOD: Final = re.compile(TOKEN + rb"{1,32}")
 _TARGET: Final = re.compile(rb"/[!-~]*")
 _OWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
@@ -70,6 +71,7 @@ class UpstreamAgent:
         self._creator = creator
         self._pool = Pool(idle - period, most_idle, most_idle_per_target)
         self._open: set[UpstreamConnection] = set()
+        self._making: set[Errand] = set()
         self._sweeping: IDelayedCall | None = None
         self._targets: dict[bytes, Target] = {}
         self._closed = False
@@ -151,11 +153,8 @@ class UpstreamAgent:
             else:
                 head.append(b"Content-Length: %d\r\n" % body.length)
             wire, producer = _joined(head), body
-        repeatable = not body and method in _SAFE
+        repeatable = producer is None and method in _SAFE
         errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, timeouts, inform)
-        if self._closed:
-            errand.fail(Failure(UpstreamRefused(url.target.name, "the gate is closing")))
-            return errand.deferred
         connection = self._pool.take(url.target)
         if connection is not None:
             self.reuses += 1
@@ -193,35 +192,36 @@ class UpstreamAgent:
         head.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol)
         errand = Errand(url.target, _joined(head, 1), None, False, False, timeouts, inform)
         errand.upgrade, errand.accept = protocol, accept
-        if self._closed:
-            errand.fail(Failure(UpstreamRefused(url.target.name, "the gate is closing")))
-        else:
-            self._make(errand)
+        self._make(errand)
         return errand.deferred
 
     def _make(self, errand: Errand) -> None:
         """A new connection for an errand."""
+        name, timeout = errand.target.name, errand.timeouts.connect
+        if self._closed:
+            errand.fail(Failure(UpstreamRefused(name, _CLOSING)))
+            return
         self.connects += 1
         if self._sweeping is None:
             self.now = self._clock.seconds()
-        timeout = errand.timeouts.connect
-
-        def failed(reason: Failure) -> None:
-            errand.connecting = None
-            if reason.check(CancelledError, ConnectingCancelledError):
-                return
-            name = errand.target.name
-            late = reason.check(TimeoutError)
-            errand.fail(
-                Failure(UpstreamTimeout(name, "connect", timeout) if late else UpstreamRefused(name, _words(reason)))
-            )
 
         def made(_: IProtocol) -> None:
+            self._making.discard(errand)
             errand.connecting = None
 
-        connecting = self._connect(errand.target, _Making(self, errand), timeout)
-        errand.connecting = connecting
-        connecting.addCallbacks(made, failed)
+        def failed(reason: Failure) -> None:
+            self._making.discard(errand)
+            if errand.connecting is None:
+                return
+            errand.connecting = None
+            if reason.check(TimeoutError):
+                errand.fail(Failure(UpstreamTimeout(name, "connect", timeout)))
+            else:
+                errand.fail(Failure(UpstreamRefused(name, _CLOSING if self._closed else words(reason))))
+
+        self._making.add(errand)
+        errand.connecting = maybeDeferred(self._connect, errand.target, _Making(self, errand), timeout)
+        errand.connecting.addCallbacks(made, failed)
 
     # Keeper
 
@@ -246,19 +246,20 @@ class UpstreamAgent:
         self._make(errand)
 
     def _sweep(self) -> None:
-        self._sweeping = None
+        self._sweeping = self._clock.callLater(self.period, self._sweep) if self._open else None
         self.now = now = self._clock.seconds()
         self._pool.expire(now)
         for connection in list(self._open):
             connection.check(now)
-        if self._open:
-            self._sweeping = self._clock.callLater(self.period, self._sweep)
 
     def close(self) -> Deferred[None]:
         """Closes every connection at once; the Deferred fires when the last one is gone. No request is sent any more."""
         self._closed = True
         self._drained = Deferred()
         drained = self._drained
+        for errand in list(self._making):
+            if errand.connecting is not None:
+                errand.connecting.cancel()
         for connection in list(self._open):
             connection.abort()
         if not self._open:

@@ -39,6 +39,7 @@ class Answer(_Response):
         "fields",
         "length",
         "phrase",
+        "unread",
         "version",
         "whole",
     )
@@ -59,6 +60,8 @@ class Answer(_Response):
         """The whole body where it came together with the head, else None; then `deliverBody` need not be asked."""
         self.connection: UpstreamConnection | None = None
         """While the body streams."""
+        self.unread = True
+        """Whether nobody asked for the body yet."""
         self._headers: RawHeaders | None = None
         self._protocol: IProtocol | None = None
         self._early: list[bytes] = []
@@ -91,22 +94,20 @@ class Answer(_Response):
                 protocol.dataReceived(self.whole)
             protocol.connectionLost(DONE)
             return
-        if self._protocol is not None:
+        if not self.unread:
             raise RuntimeError("a body that streams is delivered once")
+        self.unread = False
         self._protocol = protocol
         protocol.makeConnection(self)
         early, self._early = self._early, []
+        if early and self.connection is not None:
+            # Before the bytes are handed on, since whoever takes them may have had enough at once.
+            self.connection.resume()
         for data in early:
             protocol.dataReceived(data)
-        if self._ended is not None:
+        if self._ended is not None and self._protocol is not None:
+            self._protocol = None
             protocol.connectionLost(self._ended)
-        elif early and self.connection is not None:
-            self.connection.resume()
-
-    @property
-    def unread(self) -> bool:
-        """Whether nobody asked for the body yet."""
-        return self._protocol is None
 
     # From the connection
 
@@ -123,8 +124,9 @@ class Answer(_Response):
         """The body has ended."""
         self.connection = None
         self._ended = reason
-        if self._protocol is not None:
-            self._protocol.connectionLost(reason)
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connectionLost(reason)
 
     # The transport of the body's protocol
 

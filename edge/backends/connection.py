@@ -16,17 +16,12 @@ from zope.interface import implementer
 from edge.backends.answer import DONE, Answer
 from edge.backends.errand import Errand
 from edge.backends.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from edge.backends.reader import AnswerReader
 from edge.backends.tunnel import Switched, UpstreamTunnel
 from edge.backends.upload import Upload
-from edge.wire.chunked import ChunkedReader
-from edge.wire.head import CHUNKED, UNTIL_CLOSE, AnswerHead, BadHead, answer_head, looks_broken
+from edge.wire.head import UNTIL_CLOSE, AnswerHead, BadHead
 
-MOST_HEAD: Final = 64 * 1024
-"""Bytes of an answer's head, interim answers before it included."""
-MOST_FIELDS: Final = 200
-MOST_INTERIM: Final = 32
-"""Interim answers before the answer."""
-CLOSING: Final = 5.0
+CLOSING: Final = 10.0
 """Seconds for an upstream to take part in an orderly close."""
 _PEEK: Final = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
@@ -67,10 +62,8 @@ class UpstreamConnection(Protocol):
         self._answer: Answer | None = None
         self._upload: Upload | None = None
         self._tunnel: UpstreamTunnel | None = None
-        self._buffer = b""
-        self._left = 0
-        self._chunks: ChunkedReader | None = None
-        self._interims = self._interim_bytes = 0
+        self._reader = AnswerReader()
+        self._until_close = False
         self._keep = self._paused = self._reused = False
 
     # The life of the connection
@@ -105,7 +98,6 @@ class UpstreamConnection(Protocol):
         errand.connection = self
         self._state = _HEAD
         self.since = self._keeper.now
-        self._interims = self._interim_bytes = 0
         if errand.body is None:
             self.transport.write(errand.wire)
         else:
@@ -138,17 +130,17 @@ class UpstreamConnection(Protocol):
         tunnel, self._tunnel = self._tunnel, None
         if errand is not None:
             if state == _CONNECTING:
-                errand.fail(Failure(UpstreamRefused(self.target.name, _words(reason))))
-            elif self._reused and errand.repeatable and not self._buffer and not self._interims:
+                errand.fail(Failure(UpstreamRefused(self.target.name, words(reason))))
+            elif self._reused and errand.repeatable and not self._reader.started:
                 errand.connection = None
                 self._keeper.repeat(errand)
             else:
-                errand.fail(Failure(UpstreamBroken(self.target.name, f"no answer: {_words(reason)}")))
+                errand.fail(Failure(UpstreamBroken(self.target.name, f"no answer: {words(reason)}")))
         elif answer is not None:
-            if state == _BODY and self._left == UNTIL_CLOSE and reason.check(ConnectionDone):
+            if state == _BODY and self._until_close and reason.check(ConnectionDone):
                 answer.finish(Failure(PotentialDataLoss()))
             else:
-                broken = UpstreamBroken(self.target.name, f"the answer was cut: {_words(reason)}")
+                broken = UpstreamBroken(self.target.name, f"the answer was cut: {words(reason)}")
                 answer.finish(Failure(ResponseFailed([Failure(broken), reason])))
         elif tunnel is not None:
             tunnel.lost(reason)
@@ -253,7 +245,7 @@ class UpstreamConnection(Protocol):
         if state == _BODY:
             self._take_body(data)
         elif state == _HEAD:
-            self._take_head(self._buffer + data if self._buffer else data)
+            self._take_head(data)
         elif state == _TUNNEL:
             assert self._tunnel is not None
             self._tunnel.feed(data)
@@ -262,50 +254,35 @@ class UpstreamConnection(Protocol):
             self._broken("it sent bytes that nobody asked for")
 
     def _take_head(self, data: bytes) -> None:
+        reader = self._reader
+        try:
+            while True:
+                head = reader.head(data)
+                if head is None:
+                    return
+                if head.status == 101:
+                    self._switch(head, reader.rest)
+                    return
+                if head.status >= 200:
+                    self._take_answer(head, reader.rest)
+                    return
+                data = reader.rest
+                self._take_interim(head)
+                if self._state != _HEAD or not data:
+                    return
+        except BadHead as error:
+            self._broken(f"the answer is malformed: {error}")
+
+    def _take_interim(self, head: AnswerHead) -> None:
+        errand = self._errand
+        self.since = self._keeper.now
+        # 100 answers an Expect, and what a client expects was answered at the door.
+        if errand is not None and errand.inform is not None and head.status != 100:
+            errand.inform(head.status, head.fields.pairs)
+
+    def _take_answer(self, head: AnswerHead, data: bytes) -> None:
         errand = self._errand
         assert errand is not None
-        while True:
-            at = data.find(b"\r\n\r\n")
-            if at < 0:
-                self._buffer = data
-                if len(data) + self._interim_bytes > MOST_HEAD:
-                    self._broken(f"the answer's head is larger than {MOST_HEAD} bytes")
-                elif looks_broken(data):
-                    self._broken("a line of the answer's head does not end in CRLF")
-                return
-            if at + self._interim_bytes > MOST_HEAD:
-                self._broken(f"the answer's head is larger than {MOST_HEAD} bytes")
-                return
-            try:
-                head = answer_head(data[: at + 2], MOST_FIELDS)
-            except BadHead as error:
-                self._broken(f"the answer is malformed: {error}")
-                return
-            data = data[at + 4 :]
-            if head.status >= 200:
-                break
-            if head.status == 101:
-                self._switch(errand, head, data)
-                return
-            self._interim_bytes += at + 4
-            if not self._interim(errand, head):
-                return
-        self._buffer = b""
-        self._take_answer(errand, head, data)
-
-    def _interim(self, errand: Errand, head: AnswerHead) -> bool:
-        """An answer before the answer; False where the connection did not survive it."""
-        self._interims += 1
-        self.since = self._keeper.now
-        if self._interims > MOST_INTERIM:
-            self._broken(f"more than {MOST_INTERIM} interim answers")
-        elif b"content-length" in head.fields or b"transfer-encoding" in head.fields:
-            self._broken("an interim answer announces a body")
-        elif errand.inform is not None and head.status != 100:
-            errand.inform(head.status, head.fields.pairs)
-        return self._state == _HEAD
-
-    def _take_answer(self, errand: Errand, head: AnswerHead, data: bytes) -> None:
         left = head.length
         length: int | str = UNKNOWN_LENGTH if left < 0 else left
         self._keep = head.keep_alive and errand.upgrade is None
@@ -317,34 +294,26 @@ class UpstreamConnection(Protocol):
                 length = 0
                 self._keep = self._keep and not left
             left = 0
-        answer = Answer(head, length)
-        self._left = left
-        payload, done = b"", not left
-        if left == CHUNKED:
-            self._chunks = ChunkedReader()
-        if done:
-            self._keep = self._keep and not data
-        elif data:
-            try:
-                payload, done = self._read(data)
-            except BadHead as error:
-                self._broken(f"the answer is malformed: {error}")
-                return
+        reader = self._reader
+        reader.expect(left)
+        payload, done = reader.body(data) if data or not left else (b"", False)
         self._errand = None
+        answer = Answer(head, length)
         if done:
             answer.whole = payload
             self._complete()
             errand.succeed(answer)
             return
+        self._until_close = left == UNTIL_CLOSE
         self._answer = answer
         answer.connection = self
         self._state = _BODY
         self.since = self._keeper.now
         if self._upload is not None and head.status >= 400:
-            # The upstream has made up its mind; anything else may answer while it still reads.
-            self._keep = False
+            # The upstream has made up its mind; an answer that is no error may come while it still reads.
             upload, self._upload = self._upload, None
             upload.stop()
+            self._keep = False
         errand.succeed(answer)
         if payload and self._answer is answer:
             answer.feed(payload)
@@ -352,7 +321,7 @@ class UpstreamConnection(Protocol):
     def _take_body(self, data: bytes) -> None:
         self.since = self._keeper.now
         try:
-            payload, done = self._read(data)
+            payload, done = self._reader.body(data)
         except BadHead as error:
             self._broken(f"the answer is malformed: {error}")
             return
@@ -365,29 +334,6 @@ class UpstreamConnection(Protocol):
             self._complete()
             answer.finish(DONE)
 
-    def _read(self, data: bytes) -> tuple[bytes, bool]:
-        """The payload in `data`, and whether the body ends in it."""
-        left = self._left
-        if left > 0:
-            size = len(data)
-            if size < left:
-                self._left = left - size
-                return data, False
-            if size > left:
-                self._keep = False
-                data = data[:left]
-            return data, True
-        chunks = self._chunks
-        if chunks is None:
-            return data, False
-        payload = chunks.feed(data)
-        if not chunks.done:
-            return payload, False
-        self._chunks = None
-        if chunks.rest:
-            self._keep = False
-        return payload, True
-
     def _complete(self) -> None:
         """The answer is whole: the connection is kept for the next request, or closed."""
         upload, self._upload = self._upload, None
@@ -398,8 +344,9 @@ class UpstreamConnection(Protocol):
             return
         if self._paused:
             self.resume()
-        if self._keep:
+        if self._keep and self._reader.clean:
             self._reused = True
+            self._reader.begin()
             self._state = _IDLE
             self.since = self._keeper.now
             if self._keeper.release(self):
@@ -408,23 +355,21 @@ class UpstreamConnection(Protocol):
 
     # A switch of protocols
 
-    def _switch(self, errand: Errand, head: AnswerHead, rest: bytes) -> None:
-        accepts = head.fields.all(b"sec-websocket-accept")
+    def _switch(self, head: AnswerHead, rest: bytes) -> None:
+        errand = self._errand
+        assert errand is not None
         if errand.upgrade is None or head.upgrade != errand.upgrade:
             self._broken("it switched to a protocol that was not asked for")
-        elif errand.accept is not None and accepts != [errand.accept]:
+        elif errand.accept is not None and head.fields.all(b"sec-websocket-accept") != [errand.accept]:
             self._broken("its Sec-WebSocket-Accept does not belong to the key that was sent")
-        elif b"content-length" in head.fields or b"transfer-encoding" in head.fields:
-            self._broken("a switch of protocols announces a body")
         else:
             self._errand = None
-            self._buffer = b""
             self._state = _TUNNEL
             self._tunnel = tunnel = UpstreamTunnel(self, rest)
             self.pause()
             errand.succeed(Switched(head.fields, tunnel))
 
 
-def _words(reason: Failure) -> str:
+def words(reason: Failure) -> str:
     """What was lost and why, in one line."""
     return reason.getErrorMessage().replace("\n", " ").strip(" .") or type(reason.value).__name__

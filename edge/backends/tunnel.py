@@ -62,12 +62,12 @@ class UpstreamTunnel:
         """Gives the bytes that come to `end`, those that came with the 101 first."""
         self._end = end
         rest, self._rest = self._rest, b""
+        if self._lost is None:
+            self._connection.resume()
         if rest:
             end.dataReceived(rest)
         if self._lost is not None:
             end.connectionLost(self._lost)
-        else:
-            self._connection.resume()
 
     def feed(self, data: bytes) -> None:
         """From the connection."""
@@ -108,7 +108,7 @@ class UpstreamTunnel:
     def loseConnection(self) -> None:
         # A registered producer would hold the close back for as long as it lives.
         self.unregisterProducer()
-        self._connection.transport.loseConnection()
+        self._connection.close()
 
     def abortConnection(self) -> None:
         self._connection.abort()

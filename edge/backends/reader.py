@@ -1,0 +1,96 @@
+"""Reads one answer after the other from an upstream's bytes (RFC 9112), strictly and in bounded memory; no I/O."""
+
+from typing import Final
+
+from edge.wire.chunked import ChunkedReader
+from edge.wire.head import CHUNKED, AnswerHead, BadHead, answer_head, looks_broken
+
+MOST_HEAD: Final = 64 * 1024
+"""Bytes of an answer's head, the interim answers before it included."""
+MOST_FIELDS: Final = 200
+MOST_INTERIM: Final = 32
+"""Interim answers before the answer."""
+_BEGINNING: Final = b"HTTP/1."
+
+
+class AnswerReader:
+    """The reading of one answer: `head` until it gives one of 200 or more, `expect`, then `body` until it is done."""
+
+    __slots__ = ("_buffer", "_chunks", "_interim", "_left", "clean", "interims", "rest", "started")
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """The next answer is to come."""
+        self._buffer = b""
+        self._interim = 0
+        self._left = 0
+        self._chunks: ChunkedReader | None = None
+        self.interims = 0
+        self.started = False
+        """Whether a byte of the answer has come."""
+        self.rest = b""
+        """What followed the head."""
+        self.clean = True
+        """Whether nothing followed the answer."""
+
+    def head(self, data: bytes) -> AnswerHead | None:
+        """The next head, interim ones too, with what follows it in `rest`; None while it is not complete.
+
+        Raises BadHead for what is malformed, ambiguous or too large.
+        """
+        self.started = True
+        if self._buffer:
+            data = self._buffer + data
+        at = data.find(b"\r\n\r\n")
+        if self._interim + (len(data) if at < 0 else at) > MOST_HEAD:
+            raise BadHead(f"the head is larger than {MOST_HEAD} bytes")
+        if at < 0:
+            if looks_broken(data):
+                raise BadHead("a line of the head does not end in CRLF")
+            if data[:7] != _BEGINNING[: len(data)]:
+                raise BadHead("this is not HTTP/1")
+            self._buffer = data
+            return None
+        head = answer_head(data[: at + 2], MOST_FIELDS)
+        self._buffer = b""
+        self.rest = data[at + 4 :]
+        if head.status < 200:
+            self.interims += 1
+            self._interim += at + 4
+            if self.interims > MOST_INTERIM:
+                raise BadHead(f"more than {MOST_INTERIM} interim answers")
+            if b"content-length" in head.fields or b"transfer-encoding" in head.fields:
+                raise BadHead("an interim answer announces a body")
+        return head
+
+    def expect(self, length: int) -> None:
+        """The body is `length` bytes, CHUNKED or UNTIL_CLOSE."""
+        self._left = length
+        if length == CHUNKED:
+            self._chunks = ChunkedReader()
+
+    def body(self, data: bytes) -> tuple[bytes, bool]:
+        """The payload in `data`, and whether the body ends with it. Raises BadHead where the framing is malformed."""
+        left = self._left
+        if left > 0:
+            size = len(data)
+            if size < left:
+                self._left = left - size
+                return data, False
+            if size > left:
+                self.clean = False
+                data = data[:left]
+            return data, True
+        chunks = self._chunks
+        if chunks is None:
+            if left == 0:
+                self.clean = not data
+                return b"", True
+            return data, False
+        payload = chunks.feed(data)
+        if not chunks.done:
+            return payload, False
+        self.clean = not chunks.rest
+        return payload, True
