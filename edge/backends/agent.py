@@ -139,10 +139,12 @@ class UpstreamAgent:
         """
         head = [b"%b %b HTTP/1.1\r\n" % (method, url.raw_path), *self._lines(method, url, pairs)]
         producer: IBodyProducer | None = None
+        repeatable = method in _SAFE
         if isinstance(body, bytes):
             if body or method in _TAKES_BODY:
                 head.append(b"Content-Length: %d\r\n" % len(body))
             wire = _joined(head) + body
+            repeatable = repeatable and not body
         elif body is None or body.length == 0:
             if method in _TAKES_BODY:
                 head.append(b"Content-Length: 0\r\n")
@@ -152,8 +154,7 @@ class UpstreamAgent:
                 head.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 head.append(b"Content-Length: %d\r\n" % body.length)
-            wire, producer = _joined(head), body
-        repeatable = producer is None and method in _SAFE
+            wire, producer, repeatable = _joined(head), body, False
         errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, timeouts, inform)
         connection = self._pool.take(url.target)
         if connection is not None:
@@ -168,8 +169,8 @@ class UpstreamAgent:
         if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(url.raw_path):
             raise ValueError("the method or the path cannot be sent")
         lows = [name.lower() for name, _ in pairs]
-        if not _OWN.isdisjoint(lows):
-            raise ValueError("framing and connection fields are not the caller's")
+        if not _OWN.isdisjoint(lows) or lows.count(b"host") > 1:
+            raise ValueError("framing and connection fields are not the caller's, and there is one Host")
         lines = [] if b"host" in lows else [b"Host: %b\r\n" % url.target.netloc]
         lines += [b"%b: %b\r\n" % pair for pair in pairs]
         return lines

@@ -61,6 +61,8 @@ class AnswerReader:
             self._interim += at + 4
             if self.interims > MOST_INTERIM:
                 raise BadHead(f"more than {MOST_INTERIM} interim answers")
+            if not head.minor:
+                raise BadHead("HTTP/1.0 has no interim answers")
             if b"content-length" in head.fields or b"transfer-encoding" in head.fields:
                 raise BadHead("an interim answer announces a body")
         return head

@@ -1,0 +1,77 @@
+"""Answers out of bytes, wherever these are cut."""
+
+import contextlib
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.backends.reader import MOST_HEAD, MOST_INTERIM, AnswerReader
+from edge.wire.head import CHUNKED, BadHead
+
+WIRE = (
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nT: t\r\n\r\n"
+)
+
+
+def read(pieces):
+    """(statuses, body, whether the body ended, whether nothing followed)."""
+    reader, statuses, body, done = AnswerReader(), [], b"", False
+    for piece in pieces:
+        while piece or not statuses:
+            if statuses and statuses[-1] >= 200:
+                payload, done = reader.body(piece)
+                body += payload
+                break
+            head = reader.head(piece)
+            if head is None:
+                break
+            statuses.append(head.status)
+            piece = reader.rest
+            if head.status >= 200:
+                reader.expect(head.length)
+    return statuses, body, done, reader.clean
+
+
+@given(st.lists(st.integers(1, len(WIRE) - 1), max_size=12))
+def test_an_answer_reads_the_same_wherever_its_bytes_are_cut(cuts):
+    places = [0, *sorted(set(cuts)), len(WIRE)]
+    pieces = [WIRE[a:b] for a, b in itertools.pairwise(places)]
+    assert read(pieces) == ([103, 200], b"abcdefg", True, True)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_it_fail_otherwise_than_by_saying_so(data):
+    reader = AnswerReader()
+    with contextlib.suppress(BadHead):
+        reader.head(data)
+    chunks = AnswerReader()
+    chunks.expect(CHUNKED)
+    with contextlib.suppress(BadHead):
+        chunks.body(data)
+
+
+def test_what_follows_a_body_is_noticed():
+    assert read([WIRE + b"HTTP/1.1 200 OK\r\n\r\n"])[3] is False
+    reader = AnswerReader()
+    reader.expect(3)
+    assert reader.body(b"abcd") == (b"abc", True)
+    assert not reader.clean
+    reader.begin()
+    assert reader.clean
+
+
+def test_heads_are_bounded():
+    reader = AnswerReader()
+    with pytest.raises(BadHead, match="larger"):
+        for _ in range(MOST_HEAD // 1000 + 2):
+            reader.head(b"HTTP/1.1 200 OK\r\nX: " if not reader.started else b"a" * 1000)
+    reader = AnswerReader()
+    interim = b"HTTP/1.1 102 Processing\r\nX: y\r\n\r\n"
+    for _ in range(MOST_INTERIM):
+        assert reader.head(interim).status == 102
+    with pytest.raises(BadHead, match="interim"):
+        reader.head(interim)
