@@ -16,6 +16,8 @@ from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from edge.auth.admission import Admission
+from edge.auth.open import Open
+from edge.auth.requires import required, requires
 from edge.auth.tickets import Tickets
 from edge.backends.bench import Bench
 from edge.backends.client import upstream_client
@@ -35,7 +37,6 @@ from edge.core.exchange import Route
 from edge.core.lockouts import Lockouts
 from edge.core.models import filter_models
 from edge.core.routing import Routes
-from edge.core.rules import ended
 from edge.core.service import ANY_METHOD
 from edge.errors import ConfigError, ConfigErrors, PluginError
 from edge.interfaces import IAttemptSink
@@ -50,11 +51,11 @@ from edge.transport.listen import Listening, listen
 from edge.transport.watch import Watch
 from edge.web.forward import Forward, Outward
 from edge.web.guard import Door, Guard
+from edge.web.inspection import ModelRule
 from edge.web.listeners import Listeners
-from edge.web.own import health_page, status_page, ticket_page
+from edge.web.own import OwnPage, health_page, status_page, ticket_page
 from edge.web.redirect import RedirectSite
 from edge.web.router import Own, Router
-from edge.web.sessions import Sessions
 from edge.web.site import Site
 from edge.wire.limits import WireLimits
 from edge.wire.negotiate import HttpFactory
@@ -166,8 +167,8 @@ def assemble(
     store = ExportedKeyStore(reactor, data, environ, in_thread)
     tickets = Tickets(reactor)
     admission = Admission(store, Lockouts(config.lockout.failures, config.lockout.within), Attempts(), tickets)
-    sessions = Sessions(store.get, ended, reactor, now)
-    door = Door(admission, sessions, now, config.cors.origins, config.cors.max_age, config.limits.body)
+    opens = Open(reactor, store, tickets, now)
+    door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
     client = upstream_client(reactor, fast)
 
     services: dict[str, Service] = {}
@@ -195,7 +196,7 @@ def assemble(
                 name, upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
                 one.identify, traits.dialect, filter_models,
             )  # fmt: skip
-        guards[name] = Guard(resource, door, traits)
+        guards[name] = Guard(resource, door, traits, turns=(ModelRule(one.inspect).turn,))
         routes.append(route_of(service, settled[name]))
 
     listeners: Listeners
@@ -208,12 +209,15 @@ def assemble(
     def status_of(name: str) -> Callable[[], str]:
         return lambda: upstreams[name].state() if name in upstreams else "healthy"
 
+    def guarded(page: OwnPage) -> Guard:
+        return Guard(page, door, rule=required(requires()(page)).rule)
+
     statuses = {name: status_of(name) for name in services}
     read_only = frozenset({"GET", "HEAD", "OPTIONS"})
     own = {
         b"/health": Own(health_page(state), read_only),
-        b"/status": Own(Guard(status_page(statuses, lambda key: {}), door), read_only),
-        b"/ticket": Own(Guard(ticket_page(tickets, services), door), frozenset({"POST", "OPTIONS"})),
+        b"/status": Own(guarded(status_page(statuses, lambda key: {})), read_only),
+        b"/ticket": Own(guarded(ticket_page(tickets, services)), frozenset({"POST", "OPTIONS"})),
     }
     router = Router(Routes(tuple(routes)), guards, own)
     site = Site(
@@ -243,9 +247,7 @@ def assemble(
     https = next((getattr(port.getHost(), "port", 0) for said, port in ports if said.startswith("https")), 0)
     redirects = Server(RedirectSite(https), reactor, watch, limits, http2=False)
     open_ports("http", config.listen.http, redirects)
-    listeners = Listeners(reactor, (server, redirects), sessions, ports, config.drain.timeout)
-    store.subscribe(sessions.changed)
-    store.subscribe(tickets.revoke)
+    listeners = Listeners(reactor, (server, redirects), opens, ports, config.drain.timeout)
     for child in (store, certs, listeners, Signals(reactor, listeners.cut, lambda: None)):
         child.setServiceParent(root)  # type: ignore[no-untyped-call]
     return Gate(root, listeners, tuple(routes), https)

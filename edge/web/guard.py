@@ -6,6 +6,7 @@ what takes turns or needs a look at the body.
 """
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -24,9 +25,9 @@ from edge.core.routing import forms
 from edge.core.rules import ANYTHING
 from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
+from edge.web.cut import cut
 from edge.web.drive import drive
 from edge.web.pages import refuse
-from edge.web.sessions import Sessions
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.irequest import render_stock
 from edge.wire.request import Request
@@ -44,6 +45,12 @@ class Admits(Protocol):
     def admit_ticket(self, exchange: Exchange, rule: Rule, ticket: str, now: float) -> Caller | Refusal: ...
 
 
+class Opens(Protocol):
+    """What keys have open: `edge.auth.open.Open`."""
+
+    def enter(self, key_id: str, close: Callable[[], None]) -> Callable[[], None]: ...
+
+
 Turn = Callable[[Request], Coroutine[Deferred[Any], Any, Refusal | None]]
 """A further question to an admitted request, which may wait: limits, the queue, a look at the body."""
 
@@ -53,7 +60,7 @@ class Door:
     """What all guards of a gate share."""
 
     admission: Admits
-    sessions: Sessions
+    opens: Opens
     now: Callable[[], float]
     origins: tuple[str, ...] = ()
     max_age: float = 7200.0
@@ -166,12 +173,11 @@ class Guard:
         return None
 
     def _open(self, request: Request, key_id: str) -> None:
-        sessions = self.door.sessions
-        sessions.add(key_id, request)
+        leave = self.door.opens.enter(key_id, partial(cut, request, "revoked"))
         tell = request.on_end
 
         def ended() -> None:
-            sessions.discard(key_id, request)
+            leave()
             if tell is not None:
                 tell()
 

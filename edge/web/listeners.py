@@ -10,7 +10,6 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from edge.web.sessions import Sessions
 from edge.wire.server import Server
 
 FAREWELL = 1.0
@@ -23,7 +22,8 @@ class Listeners(Service):
 
     clock: IReactorTime
     servers: Sequence[Server]
-    sessions: Sessions
+    opens: Any
+    """`edge.auth.open.Open`: what keys have open is watched while the gate runs."""
     ports: Sequence[tuple[str, IListeningPort]]
     """(what is said of it, the port)."""
     timeout: float = 30.0
@@ -34,7 +34,7 @@ class Listeners(Service):
         super().startService()  # type: ignore[no-untyped-call]
         for server in self.servers:
             server.start()
-        self.sessions.start()
+        self.opens.start()
         for said, _ in self.ports:
             self.log.info("listens on {said}", said=said)
 
@@ -56,7 +56,7 @@ class Listeners(Service):
         await self._emptied(FAREWELL)
         for server in self.servers:
             server.stop()
-        self.sessions.stop()
+        self.opens.stop()
 
     async def _emptied(self, most: float) -> None:
         """Waits until no connection is left, `most` seconds at the longest."""

@@ -31,7 +31,7 @@ class Tickets(Protocol):
 
 
 @implementer(IResource, IStreamed)
-@define(eq=False)
+@define(eq=False, slots=False)
 class OwnPage:
     """One address of the gate's own; `answer` takes the request and ends it, at once or later."""
 
