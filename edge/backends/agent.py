@@ -37,6 +37,7 @@ _TARGET: Final = re.compile(rb"/[!-~]*")
 _OWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
 """Fields that say how a message ends or whom a connection serves: only the one who frames it may write them."""
 _TAKES_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+_USUAL: Final = frozenset((b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH"))
 _SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
@@ -166,7 +167,7 @@ class UpstreamAgent:
 
     def _lines(self, method: bytes, url: UpstreamURL, pairs: Sequence[Pair]) -> list[bytes]:
         """The field lines, Host first where `pairs` has none."""
-        if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(url.raw_path):
+        if not (method in _USUAL or _METHOD.fullmatch(method)) or not _TARGET.fullmatch(url.raw_path):
             raise ValueError("the method or the path cannot be sent")
         lows = [name.lower() for name, _ in pairs]
         if not _OWN.isdisjoint(lows) or lows.count(b"host") > 1:

@@ -1,9 +1,10 @@
 """HTTP/1.1 towards an upstream (RFC 9112): one request in hand at a time, answers read strictly and in bounded memory."""
 
-import socket
+import select
 from typing import Any, Final
 from typing import Protocol as Shape
 
+from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
@@ -23,7 +24,7 @@ from edge.wire.head import UNTIL_CLOSE, AnswerHead, BadHead
 
 CLOSING: Final = 10.0
 """Seconds for an upstream to take part in an orderly close."""
-_PEEK: Final = socket.MSG_PEEK | socket.MSG_DONTWAIT
+_ANYTHING: Final = select.POLLIN | getattr(select, "POLLRDHUP", 0)
 
 _CONNECTING, _HEAD, _BODY, _IDLE, _TUNNEL, _CLOSING, _CLOSED = range(7)
 
@@ -58,7 +59,7 @@ class UpstreamConnection(Protocol):
         self._errand: Errand | None = errand
         self._timeouts = errand.timeouts
         self._state = _CONNECTING
-        self._socket: Any = None
+        self._poll: select.poll | None = None
         self._answer: Answer | None = None
         self._upload: Upload | None = None
         self._tunnel: UpstreamTunnel | None = None
@@ -80,7 +81,9 @@ class UpstreamConnection(Protocol):
         below = self.transport
         while (deeper := getattr(below, "transport", None)) is not None:
             below = deeper
-        self._socket = getattr(below, "socket", None)
+        if (descriptor := getattr(below, "fileno", None)) is not None:
+            self._poll = select.poll()
+            self._poll.register(descriptor(), _ANYTHING)
         if self.target.scheme != "unix":
             self.transport.setTcpNoDelay(True)
         self._keeper.opened(self)
@@ -106,21 +109,12 @@ class UpstreamConnection(Protocol):
 
     def fresh(self) -> bool:
         """Whether an idle connection can be used: open, and with nothing to be read, be it bytes or the end."""
-        if self._state != _IDLE:
-            return False
-        if self._socket is None:
-            return True
-        try:
-            self._socket.recv(1, _PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        # The reactor would tell in its next turn, and the question may be one that must not be asked twice.
+        return self._state == _IDLE and (self._poll is None or not self._poll.poll(0))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         state, self._state = self._state, _CLOSED
-        self._socket = None
+        self._poll = None
         self._keeper.closed(self)
         upload, self._upload = self._upload, None
         if upload is not None:
@@ -371,5 +365,8 @@ class UpstreamConnection(Protocol):
 
 
 def words(reason: Failure) -> str:
-    """What was lost and why, in one line."""
-    return reason.getErrorMessage().replace("\n", " ").strip(" .") or type(reason.value).__name__
+    """What went wrong, in one line."""
+    error = reason.value
+    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
+        return "; ".join(str(problem[-1]) for problem in error.args[0]) or "TLS failed"
+    return reason.getErrorMessage().replace("\n", " ").strip(" .") or type(error).__name__

@@ -57,7 +57,7 @@ async def test_a_certificate_of_an_unknown_ca_is_refused_before_anything_is_sent
     context, _ = pair("127.0.0.1")
     with Rogue(serving, tls=context) as rogue:
         async with way_out(fast) as out:
-            with pytest.raises(UpstreamRefused, match="certificate"):
+            with pytest.raises(UpstreamRefused, match="certificate verify failed"):
                 await out.client.post(to(rogue, None), data=b"secret")
         assert not rogue.requests
 
