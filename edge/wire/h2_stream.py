@@ -170,7 +170,7 @@ class Stream:
         self._producer = None
         if end is not None:
             end.connectionLost(reason)
-        if self.request is not None:
+        elif self.request is not None:
             self.request.body.fail(reason)
             self.request.lost(reason)
 
@@ -207,8 +207,11 @@ class Stream:
         limits = self._connection.limits
         if now - since < limits.body_grace:
             return
-        got = self.request.body.received if self.request is not None else 0
+        body = self.request.body if self.request is not None else None
+        got = body.received if body is not None else 0
         self._mark = (now, got)
+        if body is not None and not body.wanted:
+            return
         if got - received < limits.body_rate * (now - since):
             self._connection.slow_upload(self)
 

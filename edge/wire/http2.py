@@ -368,7 +368,7 @@ class Http2(Protocol):
             head.fields,
             head.host,
             head.authority,
-            "HTTP/2",
+            "HTTP/2.0",
             head.length,
             head.upgrade,
             now,
@@ -379,7 +379,7 @@ class Http2(Protocol):
 
     def _refuse(self, stream: Stream, refusal: Refusal, headless: bool) -> None:
         """Answers what never became a request, or whose upload came to nothing."""
-        pairs, data = self._server.handler.refuse(refusal, self.origin, "HTTP/2")
+        pairs, data = self._server.handler.refuse(refusal, self.origin, "HTTP/2.0")
         block = encode_head(refusal.status, pairs, len(data))
         self.sender.answer(stream, block, b"" if headless else data, True)
 

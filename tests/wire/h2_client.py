@@ -106,7 +106,7 @@ class Hand:
             self.do(request)
 
     def refuse(self, refusal, origin, protocol):
-        assert origin is ORIGIN and protocol == "HTTP/2"
+        assert origin is ORIGIN and protocol == "HTTP/2.0"
         self.refusals.append(refusal)
         return [(b"x-aigate-reason", refusal.reason.encode())], refusal.message.encode()
 

@@ -26,7 +26,7 @@ def test_a_request_and_its_answer():
     number = talk.ask([*GET, ("x-one", "1"), ("accept", "*/*"), ("x-one", "2")])
     request = talk.request
     assert (request.verb, request.target, request.path, request.query) == ("GET", b"/a?b=c", b"/a", b"b=c")
-    assert (request.host, request.authority, request.protocol) == ("gate.example", b"gate.example", "HTTP/2")
+    assert (request.host, request.authority, request.protocol) == ("gate.example", b"gate.example", "HTTP/2.0")
     assert request.fields.pairs == [(b"host", b"gate.example"), (b"x-one", b"1"), (b"accept", b"*/*"), (b"x-one", b"2")]
     assert request.body.length == 0 and request.body.complete and request.upgrade is None
     assert talk.status(number) == 200 and talk.body(number) == b"hello"
