@@ -1,5 +1,7 @@
 """An HTTP/2 connection in memory: our server on one end, the h2 library or raw frames on the other."""
 
+from socket import socketpair
+
 from attrs import define, field
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -35,12 +37,16 @@ POST = [(":method", "POST"), *GET[1:]]
 CONNECT = [(":method", "CONNECT"), (":protocol", "websocket"), *GET[1:]]
 
 
+_PAIR = socketpair()
+
+
 class Wire:
     """A transport that keeps what is written, and is full once more than `room` bytes wait."""
 
     offset = 0
     _tempDataLen = 0
     disconnecting = False
+    socket = _PAIR[0]
 
     def __init__(self, room=None):
         self.dataBuffer = b""

@@ -1,0 +1,244 @@
+"""What a hostile client may try, and how soon that ends."""
+
+import pytest
+
+from edge.wire.h2_frames import (
+    COMPRESSION_ERROR,
+    CONTINUATION,
+    DATA,
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR,
+    GOAWAY,
+    HEADERS,
+    NO_ERROR,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PROTOCOL_ERROR,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    STREAM_CLOSED,
+    WINDOW_UPDATE,
+)
+from tests.wire.h2_client import POST, Raw, data, frame, reset, window
+
+
+def hello(request):
+    request.reply(200, [], b"hello")
+
+
+def test_rapid_reset_ends_the_connection():
+    raw = Raw()
+    for number in range(1, 2001, 2):
+        raw.send(raw.headers(number), reset(number))
+    assert raw.goaway() == ENHANCE_YOUR_CALM
+    assert len(raw.hand.requests) == raw.server.limits.h2_resets + 1
+    assert all(len(request.lost_with) == 1 for request in raw.hand.requests)
+
+
+PROVOKED = {
+    "a window over the top": lambda n: window(n, 2**31 - 1),
+    "a window of nothing": lambda n: window(n, 0),
+    "DATA after the end": lambda n: data(n, b"x"),
+    "HEADERS after the end": None,
+    "a stream that depends on itself": lambda n: frame(PRIORITY, 0, n, n.to_bytes(4, "big") + b"\0"),
+    "PRIORITY of four bytes": lambda n: frame(PRIORITY, 0, n, b"abcd"),
+}
+
+
+@pytest.mark.parametrize("provoke", PROVOKED.values(), ids=PROVOKED)
+def test_resets_that_we_are_made_to_send_count_as_well(provoke):
+    raw = Raw()
+    for number in range(1, 2001, 2):
+        raw.send(raw.headers(number))
+        raw.send(provoke(number) if provoke else raw.headers(number, [("x", "y")]))
+    assert raw.goaway() == ENHANCE_YOUR_CALM
+    assert len(raw.hand.requests) <= raw.server.limits.h2_resets + 1
+    assert all(request.lost_with for request in raw.hand.requests)
+
+
+def test_resets_now_and_then_are_fine():
+    raw = Raw()
+    for number in range(1, 2001, 2):
+        raw.send(raw.headers(number), reset(number))
+        raw.clock.advance(0.1)
+    assert not raw.wire.closing and raw.goaway() is None and len(raw.hand.requests) == 1000
+
+
+def test_resets_after_the_answer_do_not_count():
+    raw = Raw(hello)
+    for number in range(1, 1001, 2):
+        raw.send(raw.headers(number, POST, end=False), reset(number))
+    assert raw.goaway() is None and len(raw.hand.requests) == 500
+
+
+FLOODS = {
+    "PING": frame(PING, 0, 0, b"12345678"),
+    "PING answers": frame(PING, 1, 0, b"12345678"),
+    "SETTINGS": frame(SETTINGS, 0, 0, b""),
+    "SETTINGS answers": frame(SETTINGS, 1, 0, b""),
+    "settings that change": frame(SETTINGS, 0, 0, b"\0\4\0\0\1\0"),
+    "PRIORITY": frame(PRIORITY, 0, 1, b"\0\0\0\3\0"),
+    "PRIORITY of streams that are not there": frame(PRIORITY, 0, 4001, b"\0\0\0\3\0"),
+    "windows of the connection": window(0, 1),
+    "windows of a stream": window(1, 1),
+    "empty DATA": data(1),
+    "DATA of padding": frame(DATA, 8, 1, b"\5" + bytes(5)),
+    "unknown frames": frame(0xFA, 0, 0, b"?"),
+    "resets of what is closed": None,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_flood_of_control_frames_ends_the_connection(flood):
+    raw = Raw()
+    raw.send(raw.headers(1, POST, end=False))
+    if flood is None:
+        raw.send(reset(1))
+        flood = reset(1)
+    for _ in range(15):
+        raw.send(flood * 100)
+    assert raw.goaway() == ENHANCE_YOUR_CALM
+    assert all(request.lost_with for request in raw.hand.requests)
+
+
+@pytest.mark.parametrize("flood", [frame(PING, 0, 0, b"12345678"), frame(SETTINGS, 0, 0)], ids=["PING", "SETTINGS"])
+def test_control_frames_of_a_client_that_reads_nothing_are_bounded(flood):
+    raw = Raw(room=1000, h2_controls=1_000_000)
+    for _ in range(10_000):
+        raw.send(flood)
+        if raw.wire.aborted:
+            break
+    assert raw.wire.aborted and len(raw.wire.dataBuffer) < 1000 + 16 * 1024 + 100
+
+
+def test_an_ordinary_busy_connection_is_no_flood():
+    raw = Raw(hello)
+    for number in range(1, 10_001, 2):
+        raw.send(raw.headers(number), window(number, 10_000), frame(PRIORITY, 0, number, bytes(5)), window(0, 100))
+    assert len(raw.hand.requests) == 5000 and raw.goaway() is None
+
+
+def test_a_slow_stream_whose_client_acknowledges_each_event_is_no_flood():
+    raw = Raw()
+    raw.send(raw.headers(1))
+    raw.request.respond(200, [], None)
+    for _ in range(5000):
+        raw.request.send(b"data: x\n\n")
+        raw.send(window(0, 9), window(1, 9))
+    assert raw.goaway() is None
+
+
+def test_a_window_that_opens_by_the_byte_is_a_flood():
+    raw = Raw(settings=[(4, 0)])
+    raw.send(raw.headers(1))
+    raw.request.reply(200, [], b"x" * 100_000)
+    for _ in range(3000):
+        raw.send(window(1, 1))
+    assert raw.goaway() == ENHANCE_YOUR_CALM
+
+
+def test_a_bomb_of_indexed_fields_costs_no_memory():
+    raw = Raw()
+    raw.send(raw.headers(1, [("x", "v" * 4000)]))
+    block = b"\xbe" * 16_000
+    raw.send(frame(HEADERS, 5, 3, block))
+    assert raw.hand.refusals[-1].status == 431
+
+
+ERRORS = {
+    "a preface of HTTP/1.1": (b"GET / HTTP/1.1\r\n\r\n", PROTOCOL_ERROR, False),
+    "no SETTINGS first": (PREFACE + frame(PING, 0, 0, bytes(8)), PROTOCOL_ERROR, False),
+    "an answer to SETTINGS first": (PREFACE + frame(SETTINGS, 1, 0), PROTOCOL_ERROR, False),
+    "too large a frame": (frame(DATA, 0, 1, bytes(16_385)), FRAME_SIZE_ERROR, True),
+    "DATA for the connection": (frame(DATA, 0, 0, b"x"), PROTOCOL_ERROR, True),
+    "DATA for no stream": (frame(DATA, 0, 9, b"x"), PROTOCOL_ERROR, True),
+    "HEADERS for the connection": (frame(HEADERS, 5, 0, b"\x82"), PROTOCOL_ERROR, True),
+    "HEADERS for an even stream": (frame(HEADERS, 5, 2, b"\x82"), PROTOCOL_ERROR, True),
+    "HEADERS for an earlier stream": (frame(HEADERS, 5, 3, b"\x82"), PROTOCOL_ERROR, True),
+    "HEADERS after its end": (frame(HEADERS, 5, 5, b"\x82"), STREAM_CLOSED, True),
+    "HEADERS with too much padding": (frame(HEADERS, 0xD, 9, b"\x09\x82"), PROTOCOL_ERROR, True),
+    "HEADERS without its padding": (frame(HEADERS, 0xD, 9, b""), FRAME_SIZE_ERROR, True),
+    "HEADERS without its priority": (frame(HEADERS, 0x25, 9, b"\x82"), FRAME_SIZE_ERROR, True),
+    "an index of nothing": (frame(HEADERS, 5, 9, b"\x80"), COMPRESSION_ERROR, True),
+    "an index that is not there": (frame(HEADERS, 5, 9, b"\xff\x40"), COMPRESSION_ERROR, True),
+    "an index without end": (frame(HEADERS, 5, 9, b"\xff" + b"\xff" * 9), COMPRESSION_ERROR, True),
+    "a field cut short": (frame(HEADERS, 5, 9, b"\x00\x05ab"), COMPRESSION_ERROR, True),
+    "Huffman code that is not": (frame(HEADERS, 5, 9, b"\x00\x81\xff\x00"), COMPRESSION_ERROR, True),
+    "a table too large": (frame(HEADERS, 5, 9, b"\x3f\xff\x7f"), COMPRESSION_ERROR, True),
+    "a table that changes late": (frame(HEADERS, 5, 9, b"\x82\x20"), COMPRESSION_ERROR, True),
+    "a broken block for a stream that is refused": (frame(HEADERS, 5, 5, b"\x80"), COMPRESSION_ERROR, True),
+    "PRIORITY for the connection": (frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL_ERROR, True),
+    "RST_STREAM for the connection": (reset(0), PROTOCOL_ERROR, True),
+    "RST_STREAM for no stream": (reset(9), PROTOCOL_ERROR, True),
+    "RST_STREAM of five bytes": (frame(RST_STREAM, 0, 5, bytes(5)), FRAME_SIZE_ERROR, True),
+    "SETTINGS for a stream": (frame(SETTINGS, 0, 5), PROTOCOL_ERROR, True),
+    "SETTINGS of five bytes": (frame(SETTINGS, 0, 0, bytes(5)), FRAME_SIZE_ERROR, True),
+    "an answer to SETTINGS with a payload": (frame(SETTINGS, 1, 0, bytes(6)), FRAME_SIZE_ERROR, True),
+    "a switch set to 2": (frame(SETTINGS, 0, 0, b"\0\2\0\0\0\2"), PROTOCOL_ERROR, True),
+    "a window set too large": (frame(SETTINGS, 0, 0, b"\0\4\x80\0\0\0"), FLOW_CONTROL_ERROR, True),
+    "frames set too small": (frame(SETTINGS, 0, 0, b"\0\5\0\0\x3f\xff"), PROTOCOL_ERROR, True),
+    "frames set too large": (frame(SETTINGS, 0, 0, b"\0\5\1\0\0\0"), PROTOCOL_ERROR, True),
+    "a push": (frame(PUSH_PROMISE, 4, 5, b"\0\0\0\2\x82"), PROTOCOL_ERROR, True),
+    "PING for a stream": (frame(PING, 0, 5, bytes(8)), PROTOCOL_ERROR, True),
+    "PING of six bytes": (frame(PING, 0, 0, bytes(6)), FRAME_SIZE_ERROR, True),
+    "GOAWAY for a stream": (frame(GOAWAY, 0, 5, bytes(8)), PROTOCOL_ERROR, True),
+    "GOAWAY of four bytes": (frame(GOAWAY, 0, 0, bytes(4)), FRAME_SIZE_ERROR, True),
+    "WINDOW_UPDATE of three bytes": (frame(WINDOW_UPDATE, 0, 0, bytes(3)), FRAME_SIZE_ERROR, True),
+    "WINDOW_UPDATE of nothing": (window(0, 0), PROTOCOL_ERROR, True),
+    "WINDOW_UPDATE for no stream": (window(9, 1), PROTOCOL_ERROR, True),
+    "CONTINUATION of nothing": (frame(CONTINUATION, 4, 5, b"\x82"), PROTOCOL_ERROR, True),
+    "CONTINUATION for another": (frame(HEADERS, 1, 9, b"\x82") + frame(CONTINUATION, 4, 11), PROTOCOL_ERROR, True),
+    "a frame inside a header block": (
+        frame(HEADERS, 1, 9, b"\x82") + frame(PING, 0, 0, bytes(8)),
+        PROTOCOL_ERROR,
+        True,
+    ),
+    "an unknown frame inside a header block": (frame(HEADERS, 1, 9, b"\x82") + frame(0xFA, 0, 9), PROTOCOL_ERROR, True),
+}
+
+
+@pytest.mark.parametrize("wrong, code, greet", ERRORS.values(), ids=ERRORS)
+def test_errors_end_the_connection_with_their_code_and_soon(wrong, code, greet):
+    raw = Raw(greet=greet)
+    if greet:
+        # One request that is open, one whose stream is closed on both sides.
+        raw.send(raw.headers(1), raw.headers(5))
+        raw.hand.requests[1].reply(200, [], b"done")
+    raw.send(wrong)
+    assert raw.goaway() == code
+    assert raw.wire.producer is None, "a producer would hold the close back"
+    if greet:
+        assert len(raw.hand.requests[0].lost_with) == 1
+    raw.send(b"\0" * 100)
+    raw.clock.advance(0.25)
+    assert raw.wire.closing and not raw.wire.aborted
+    raw.wait(3)
+    assert raw.wire.aborted
+
+
+@pytest.mark.parametrize("ahead", range(1, 30))
+def test_bytes_may_come_one_by_one(ahead):
+    raw = Raw(hello, greet=False)
+    whole = (
+        PREFACE + frame(SETTINGS, 0, 0) + raw.headers(1) + raw.headers(3, POST, end=False) + data(3, b"body", end=True)
+    )
+    for at in range(0, len(whole), ahead):
+        raw.send(whole[at : at + ahead])
+    assert [request.verb for request in raw.hand.requests] == ["GET", "POST"]
+    assert raw.hand.requests[1].body.received == 4 and raw.goaway() is None
+
+
+def test_unknown_frames_and_flags_are_ignored():
+    raw = Raw(hello)
+    raw.send(frame(0xFA, 0xFF, 77, b"what"), frame(PING, 0xF0, 0, bytes(8)), raw.headers(1))
+    kinds = [kind for kind, *_ in raw.frames()]
+    assert kinds == [PING, HEADERS, DATA]
+
+
+def test_goaway_with_an_error_loses_what_is_open():
+    raw = Raw()
+    raw.send(raw.headers(1), frame(GOAWAY, 0, 0, bytes(4) + ENHANCE_YOUR_CALM.to_bytes(4, "big")))
+    assert raw.request.lost_with and raw.goaway() == NO_ERROR
