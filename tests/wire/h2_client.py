@@ -172,6 +172,7 @@ class Base:
         self.clock = Clock()
         self.clock.advance(1000)
         self.hand = Hand(do)
+        self.read = b""
         self.server = Server(self.hand, self.clock, Watch(), WireLimits(**limits))
         self.wire = Wire(room)
         self.http2 = Http2(self.server, ORIGIN)
@@ -181,9 +182,11 @@ class Base:
     def request(self):
         return self.hand.requests[-1]
 
-    def wait(self, seconds):
-        """Time passes as the server's clock sees it: a look at the deadlines each second."""
+    def wait(self, seconds, reads=True):
+        """Time passes as the server's clock sees it: a look at the deadlines each second. The client `reads` meanwhile."""
         for _ in range(int(seconds)):
+            if reads:
+                self.read += self.wire.take()
             self.clock.advance(1)
             for connection in tuple(self.server.connections):
                 connection.check(self.clock.seconds())
@@ -206,7 +209,8 @@ class Talk(Base):
     def pump(self):
         """Bytes go both ways until neither has more."""
         while True:
-            out, back = self.client.data_to_send(), self.wire.take()
+            out, back = self.client.data_to_send(), self.read + self.wire.take()
+            self.read = b""
             if not out and not back:
                 return self.events
             if out:
@@ -269,7 +273,8 @@ class Raw(Base):
 
     def frames(self, kind=None):
         """What came since; of one kind where said."""
-        found = frames_in(self.wire.take())
+        found = frames_in(self.read + self.wire.take())
+        self.read = b""
         return found if kind is None else [one for one in found if one[0] == kind]
 
     def goaway(self):
