@@ -63,6 +63,9 @@ from edge.wire.server import Server
 
 log = Logger(namespace="aigate")
 
+PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
+"""What ALPN may settle on; the last is what `curl --http1.0` offers, and nothing else."""
+
 
 @frozen
 class Gate:
@@ -161,7 +164,7 @@ def assemble(
         certificate="files" if config.tls.certificate == "files" else "local",
         names=config.tls.names,
         certs_dir=config.tls.certs_dir,
-        protocols=(b"h2", b"http/1.1") if config.edge.http2 else (b"http/1.1",),
+        protocols=PROTOCOLS if config.edge.http2 else PROTOCOLS[1:],
         minimum=config.tls.minimum,
     )
     store = ExportedKeyStore(reactor, data, environ, in_thread)

@@ -7,7 +7,7 @@ from edge.wire.request import Request
 
 SUBPROTOCOL: Final = b"aigate"
 _CARRIER: Final = b"aigate.ticket."
-_WEBSOCKET: Final = b"sec-websocket-protocol"
+SUBPROTOCOL_FIELD: Final = b"sec-websocket-protocol"
 
 
 def cut_ticket(request: Request) -> None:
@@ -27,13 +27,14 @@ def cut_ticket(request: Request) -> None:
         if found:
             request.query = b"&".join(kept) if kept else None
             request.target = request.path + (b"?" + request.query if request.query is not None else b"")
-    if _WEBSOCKET in request.fields:
-        offered = request.fields.listed(_WEBSOCKET)
+    if SUBPROTOCOL_FIELD in request.fields:
+        offered = request.fields.listed(SUBPROTOCOL_FIELD)
         kept = [name for name in offered if not name.startswith(_CARRIER)]
         if len(kept) < len(offered):
             found += [name[len(_CARRIER) :] for name in offered if name.startswith(_CARRIER)]
-            pairs = request.fields.without(frozenset({_WEBSOCKET}))
-            kept = [name for name in kept if name != SUBPROTOCOL] or kept
+            pairs = request.fields.without(frozenset({SUBPROTOCOL_FIELD}))
+            request.select_own = SUBPROTOCOL in kept
+            kept = [name for name in kept if name != SUBPROTOCOL]
             if kept:
                 pairs.append((b"Sec-WebSocket-Protocol", b", ".join(kept)))
             request.fields = Fields(pairs)

@@ -7,6 +7,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from edge.core.forwarding import sent_back
+from edge.web.tickets import SUBPROTOCOL, SUBPROTOCOL_FIELD
 from edge.wire.request import Request, Tunnel
 
 
@@ -52,6 +53,8 @@ class Splice:
         pairs = sent_back(self.answer.fields, False)
         if request.protocol != "HTTP/2.0":
             pairs.append((b"Upgrade", request.upgrade or b""))
+        if request.select_own and SUBPROTOCOL_FIELD not in self.answer.fields:
+            pairs.append((b"Sec-WebSocket-Protocol", SUBPROTOCOL))
         pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
         request.answered, request.status = True, 101
         request.gone = self._cut

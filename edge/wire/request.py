@@ -117,6 +117,7 @@ class Request:
         "query",
         "route_rest",
         "rule",
+        "select_own",
         "sent",
         "started",
         "status",
@@ -184,6 +185,8 @@ class Request:
         """Whether it is complete."""
         self.ticket: str | None = None
         """A ticket that came in the query or as a subprotocol, cut from both."""
+        self.select_own = False
+        """Whether the gate's own subprotocol is to be selected where the service selects none."""
         self.origin_allowed: bytes | None = None
         """The `Origin` of a page that may read the answer."""
 

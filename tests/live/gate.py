@@ -47,8 +47,9 @@ class Gate:
             for name, table in services.items()
         )
         # Top-level keys of `more` must stand before the first table.
-        top, mark, rest = more.partition("[")
-        self.config.write_text(f"{top}\n{listen}{mark}{rest}\n{tables}")
+        first = re.search(r"^\[", more, re.MULTILINE)
+        cut = first.start() if first else len(more)
+        self.config.write_text(f"{more[:cut]}\n{listen}{more[cut:]}\n{tables}")
         self.config.chmod(0o600)
         fast = os.environ.get("AIGATE_TRANSPORT__FAST")
         self.environ = {

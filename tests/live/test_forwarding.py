@@ -20,22 +20,6 @@ from tests.live.upstream import Upstream
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def gate(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    services: dict[str, dict[str, Any]] = {
-        "any": {"plugin": "http", "route": "/any/api", "upstreams": [upstream.url]},
-        "dead": {"plugin": "http", "route": "/dead/api", "upstreams": ["http://127.0.0.1:9"]},
-    }
-    with Gate(tmp_path_factory.mktemp("gate"), services, '[cors]\norigins = ["https://app.example"]\n') as running:
-        yield running
-
-
 @pytest.fixture
 def client(gate: Gate) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {gate.key}"}
