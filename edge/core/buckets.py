@@ -15,6 +15,11 @@ NEVER: Final = -1
 """The wait of a cost that is larger than the whole bucket."""
 
 
+def micros(seconds: float) -> int:
+    """Seconds as whole microseconds, rounded down."""
+    return int(seconds * 1_000_000)
+
+
 def drained(state: State, amount: int, period: int, now: int) -> int:
     """What is still used at `now` (microseconds, as is the period); moves the state's `at`, and nothing else of it.
 

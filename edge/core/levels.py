@@ -45,7 +45,7 @@ class Standing(NamedTuple):
     wait: float
     """Seconds until the cost would have fitted: 0 where it did, infinite where it never will."""
     window: int = 0
-    """The number of the calendar period that was charged; 0 for a bucket."""
+    """The number of the calendar period that was charged, 0 for a bucket; the engine's own below 0."""
 
 
 class Verdict:
@@ -78,7 +78,7 @@ class Verdict:
             else:
                 used += 0 if wait else cost * level.period
                 rest = (level.amount * level.period - used) // level.period
-                told.append(Standing(level, max(0, rest), used / level.amount / 1_000_000, wait))
+                told.append(Standing(level, max(0, rest), used / level.amount / 1_000_000, wait, number))
         return told
 
 

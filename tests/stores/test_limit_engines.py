@@ -6,12 +6,15 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_twisted
 from twisted.internet import defer
+from twisted.internet.endpoints import UNIXClientEndpoint
 from zope.interface.verify import verifyObject
 
 from edge.core.levels import Level
 from edge.core.quantities import limit
 from edge.interfaces import ILimitEngine
 from edge.stores.counters_memory import MemoryCounters
+from edge.stores.counters_redis import RedisCounters
+from edge.stores.redis_link import RedisLink
 
 NOON = 1_795_345_200.0
 """2026-11-22 12:00 in Berlin's winter time."""
@@ -23,9 +26,18 @@ def level(text, name="key:a", shadow=False):
     return Level(f"{name}:{made.unit}/{made.period}", made, name.partition(":")[0], shadow)
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "redis"])
 def engine(request):
-    return MemoryCounters(BERLIN)
+    if request.param == "memory":
+        yield MemoryCounters(BERLIN)
+        return
+    from twisted.internet import reactor
+
+    server = request.getfixturevalue("redis")()
+    link = RedisLink("test", UNIXClientEndpoint(reactor, server.path), reactor, timeout=5.0)
+    link.start()
+    yield RedisCounters(link, BERLIN)
+    pytest_twisted.blockon(link.stop())
 
 
 def run(coroutine):

@@ -1,0 +1,284 @@
+"""What happens when the Redis that counts is stopped, paused, flooded, locked or behind TLS."""
+
+import datetime
+import ipaddress
+import socket
+import time
+from zoneinfo import ZoneInfo
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet import defer, reactor
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.logger import globalLogPublisher
+
+from edge.core.levels import Level
+from edge.core.quantities import limit
+from edge.errors import StoreError
+from edge.stores.counters_redis import LATER, RedisCounters
+from edge.stores.redis_link import PENDING, RedisLink, Where, endpoint, where
+
+NOON = 1_795_345_200.0
+UTC = ZoneInfo("UTC")
+
+
+def level(text, name="key:a"):
+    made = limit(text)
+    return Level(f"{name}:{made.unit}/{made.period}", made, "key")
+
+
+@pytest.fixture
+def connect():
+    links = []
+
+    def link(at, **more):
+        target = at if hasattr(at, "connect") else UNIXClientEndpoint(reactor, at.path)
+        links.append(RedisLink("test", target, reactor, **{"timeout": 0.25, **more}))
+        links[-1].start()
+        return links[-1]
+
+    yield link
+    for one in links:
+        pytest_twisted.blockon(one.stop())
+
+
+@pytest.fixture
+def logged():
+    lines = []
+
+    def observe(event):
+        if event.get("log_namespace") == "aigate.redis":
+            lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+def run(coroutine):
+    return defer.Deferred.fromCoroutine(coroutine)
+
+
+async def until_passed(counters, levels, seconds=10.0):
+    """Ask until the counters answer again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            verdict = await counters.take(levels, [1] * len(levels), NOON)
+            if all(row[3] >= 0 for row in verdict.rows):
+                return verdict
+        except StoreError:
+            pass
+        assert time.monotonic() < deadline
+        await deferLater(reactor, 0.05)
+
+
+@pytest_twisted.ensureDeferred
+async def test_closed_nobody_passes_while_the_server_is_gone_and_it_heals_by_itself(redis, connect, logged):
+    server = redis()
+    counters = RedisCounters(connect(server), UTC)
+    levels = [level("1000/minute")]
+    assert (await counters.take(levels, [1], NOON)).passed
+    server.stop()
+    for _ in range(20):
+        with pytest.raises(StoreError):
+            await counters.take(levels, [1], NOON)
+    assert [line for line in logged if "cannot be reached" in line and "nobody passes" in line] == logged and len(
+        logged
+    ) == 1
+    server.start()
+    assert (await until_passed(counters, levels)).passed
+    assert logged[1:] == ["Redis at test is back"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_local_it_counts_on_alone_and_settles_there(redis, connect, logged):
+    server = redis()
+    counters = RedisCounters(connect(server), UTC, failure="local")
+    levels = [level("5/minute"), level("100 tokens/day")]
+    shared = await counters.take(levels, [1, 50], NOON)
+    server.stop()
+    told = [await counters.take(levels, [1, 10], NOON) for _ in range(8)]
+    assert sum(one.passed for one in told) == 5
+    assert len(logged) == 1 and "counting alone" in logged[0]
+    await counters.settle(levels, [0, -5], [one.window for one in told[0].standings], NOON)
+    assert (await counters.look(levels, NOON)).standings[1].remaining == 55
+    await counters.settle(levels, [0, -20], [one.window for one in shared.standings], NOON)
+    assert len(counters.later) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_stands_still_is_not_waited_for_twice(redis, connect):
+    server = redis()
+    counters = RedisCounters(connect(server), UTC)
+    levels = [level("1000/minute")]
+    await counters.take(levels, [1], NOON)
+    server.pause()
+    started = time.monotonic()
+    with pytest.raises(StoreError):
+        await counters.take(levels, [1], NOON)
+    assert 0.2 < time.monotonic() - started < 2
+    started = time.monotonic()
+    for _ in range(50):
+        with pytest.raises(StoreError):
+            await counters.take(levels, [1], NOON)
+    assert time.monotonic() - started < 1
+    await deferLater(reactor, 1)
+    with pytest.raises(StoreError):
+        await counters.take(levels, [1], NOON)
+    server.go_on()
+    assert (await until_passed(counters, levels)).passed
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_could_not_be_settled_is_settled_later_and_once(redis, connect):
+    server = redis()
+    counters = RedisCounters(connect(server), UTC)
+    levels = [level("1000 tokens/day")]
+    windows = [one.window for one in (await counters.take(levels, [800], NOON)).standings]
+    server.pause()
+    await counters.settle(levels, [-700], windows, NOON)
+    await counters.settle(levels, [-50], windows, NOON)
+    assert len(counters.later) == 2
+    server.go_on()
+    await until_passed(counters, [level("9/minute")])
+    assert not counters.later
+    assert (await counters.look(levels, NOON)).standings[0].remaining == 950
+    assert counters.later.maxlen == LATER
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_flood_is_counted_exactly_and_what_is_too_much_is_refused_at_once(redis, connect):
+    counters = RedisCounters(connect(redis(), timeout=20.0), UTC)
+    levels = [level("100/minute")]
+    asked = [run(counters.take(levels, [1], NOON)) for _ in range(PENDING + 500)]
+    told = await defer.DeferredList(asked, consumeErrors=True)
+    assert sum(ok and verdict.passed for ok, verdict in told) == 100
+    assert sum(not ok for ok, _ in told) == 500
+    assert (await counters.look(levels, NOON)).standings[0].remaining == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_gates_share_one_count_and_one_hardware(redis, connect):
+    server = redis()
+    one, two = (RedisCounters(connect(server), UTC, lease=0.3) for _ in range(2))
+    levels, bounds = [level("10/minute")], [("image", 1), ("key:a", 2)]
+    told = await defer.gatherResults([run(gate.take(levels, [1], NOON)) for gate in (one, two) for _ in range(10)])
+    assert sum(verdict.passed for verdict in told) == 10
+    assert await one.lease("one:1", bounds) and await one.lease("one:1", bounds)
+    assert not await two.lease("two:1", bounds)
+    await one.free("one:1", bounds)
+    await one.free("one:1", bounds)
+    assert await two.lease("two:1", bounds)
+    # The second gate dies without a word: its lease ends by itself.
+    await deferLater(reactor, 0.4)
+    assert await one.lease("one:2", bounds)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_forgot_its_scripts_is_told_them_again(redis, connect):
+    link = connect(redis())
+    counters = RedisCounters(link, UTC)
+    await counters.take([level("9/minute")], [1], NOON)
+    await link._protocol.execute_command("SCRIPT", "FLUSH")
+    assert (await counters.take([level("9/minute")], [1], NOON)).passed
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_kept_for_ever(redis, connect):
+    link = connect(redis())
+    counters = RedisCounters(link, UTC)
+    levels = [level("9/minute"), level("9 tokens/day")]
+    windows = [one.window for one in (await counters.take(levels, [1, 1], NOON)).standings]
+    await counters.settle(levels, [0, 1], windows, NOON)
+    await counters.lease("one", [("image", 1)])
+    keys = await link._protocol.execute_command("KEYS", "*")
+    assert len(keys) == 4
+    for key in keys:
+        assert await link._protocol.execute_command("PTTL", key) > 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_password_is_asked_for_and_never_logged(redis, connect, logged):
+    server = redis("--requirepass", "open-sesame")
+    counters = RedisCounters(connect(server, password="open-sesame"), UTC)
+    assert (await counters.take([level("9/minute")], [1], NOON)).passed
+    wrong = RedisCounters(connect(server, password="hunter2"), UTC)
+    with pytest.raises(StoreError) as raised:
+        await wrong.take([level("9/minute")], [1], NOON)
+    assert logged and "hunter2" not in "".join(logged) + repr(raised.value) + repr(raised.value.__cause__)
+
+
+def certificate(folder):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(*pem))
+
+
+def tls_server(redis, tmp_path):
+    certificate(tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    files = ["--tls-cert-file", str(tmp_path / "cert.pem"), "--tls-key-file", str(tmp_path / "key.pem")]
+    redis("--tls-port", str(port), *files, "--tls-auth-clients", "no")
+    return where(f"rediss://127.0.0.1:{port}/1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls_is_spoken_with_a_server_whose_authority_is_trusted(redis, connect, tmp_path):
+    at = tls_server(redis, tmp_path)
+    trusted = connect(endpoint(reactor, at, tmp_path / "cert.pem", 2.0), db=at.db, timeout=2.0)
+    assert (await RedisCounters(trusted, UTC).take([level("9/minute")], [1], NOON)).passed
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls_with_a_server_that_nobody_vouches_for_counts_as_gone(redis, connect, tmp_path):
+    at = tls_server(redis, tmp_path)
+    stranger = connect(endpoint(reactor, at, None, 2.0), timeout=2.0)
+    with pytest.raises(StoreError):
+        await RedisCounters(stranger, UTC).take([level("9/minute")], [1], NOON)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://127.0.0.1", Where()),
+        ("redis://cache:7000/3", Where("cache", 7000, 3)),
+        ("rediss://cache", Where("cache", tls=True)),
+        ("unix:///run/redis.sock?db=2", Where(path="/run/redis.sock", db=2)),
+    ],
+)
+def test_addresses_are_read(url, expected):
+    assert where(url) == expected
+
+
+@pytest.mark.parametrize("url", ["http://x", "redis://x:port/0", "redis://x/one"])
+def test_a_wrong_address_says_what_would_be_right(url):
+    with pytest.raises(ValueError, match="rediss://"):
+        where(url)
+
+
+def test_a_password_in_the_address_is_refused_without_repeating_it():
+    with pytest.raises(ValueError, match="password_file") as raised:
+        where("redis://:hunter2@127.0.0.1/0")
+    assert "hunter2" not in str(raised.value)
