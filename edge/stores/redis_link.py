@@ -119,7 +119,7 @@ class RedisLink:
         self._protocol = None
         self.down = True
         # Whoever stops it may be running within one of the service's own callbacks, where it cannot be stopped.
-        return deferLater(self._clock, 0, self._service.stopService)
+        return deferLater(self._clock, 0).addCallback(lambda _: self._service.stopService())
 
     async def run(self, script: str, keys: list[str], args: list[str]) -> str:
         """What a Lua script answers, in one round trip and as a status reply. Raises StoreError at once while the server
