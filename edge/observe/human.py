@@ -1,15 +1,47 @@
 """One line a request for a person's eyes."""
 
+import time
+
 from edge.core.exchange import Outcome
 from edge.core.redact import printable, redacted
+
+LONGEST = 200
 
 
 def line(outcome: Outcome) -> str:
     """Who, what, status, bytes, time to first byte and in all: `200 GET /chat/api/tags alice/1a2b3c4d 1234 B 3 ms of 12 ms`."""
     arrival, caller = outcome.exchange.arrival, outcome.exchange.caller
-    who = f"{caller.user}/{caller.key_id}" if caller else arrival.client
+    # A user's name is an operator's choice, and may still hold what a terminal acts on.
+    who = f"{visible(caller.user)}/{caller.key_id}" if caller else arrival.client
     first = "-" if outcome.first_byte is None else f"{outcome.first_byte * 1000:.0f}"
-    what = f"{outcome.status} {arrival.method or '-'} {printable(redacted(arrival.target), 200) or '-'} {who}"
-    how = f"{outcome.sent} B {first} ms of {outcome.seconds * 1000:.0f} ms {arrival.id}"
-    why = " ".join(part for part in (outcome.reason, "" if outcome.ended == "complete" else outcome.ended) if part)
+    what = f"{outcome.status} {arrival.method or '-'} {printable(redacted(arrival.target), LONGEST) or '-'} {who}"
+    how = f"{outcome.sent} B {first} ms of {outcome.seconds * 1000:.0f} ms {'***' if 'aig_' in arrival.id else arrival.id}"
+    ended = "" if outcome.ended in ("complete", "refused") else outcome.ended
+    why = " ".join(part for part in (outcome.reason, ended) if part)
     return f"{what} {how} {why}".rstrip()
+
+
+class HumanLine:
+    """Lines with the local time before them, for a terminal or a file."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._stamp = ""
+
+    def __call__(self, outcome: Outcome) -> str:
+        """One request and a line feed, in ASCII; its time is that of its end."""
+        arrival = outcome.exchange.arrival
+        second = int(arrival.at + outcome.seconds)
+        if second != self._second:
+            # Most requests end in the same second as the one before, and strftime is dear.
+            self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        return f"{self._stamp} {line(outcome)}\n"
+
+
+def visible(text: str) -> str:
+    """A text in printable ASCII, everything else as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char.isascii() and char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
