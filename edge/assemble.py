@@ -13,7 +13,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.web.resource import IResource
-from zope.interface import implementer
 
 from edge.auth.admission import Admission
 from edge.auth.open import Open
@@ -32,15 +31,13 @@ from edge.config.kinds import Address
 from edge.config.read import Reading
 from edge.config.schema import Config, EdgeConfig, ServiceConfig
 from edge.config.services import Settled, settle
-from edge.core.attempts import Attempt
 from edge.core.exchange import Route
 from edge.core.lockouts import Lockouts
 from edge.core.models import filter_models
 from edge.core.routing import Routes
 from edge.core.service import ANY_METHOD
 from edge.errors import ConfigError, ConfigErrors, PluginError
-from edge.interfaces import IAttemptSink
-from edge.observe.human import line
+from edge.observe.observing import observing
 from edge.registry import Registry, where
 from edge.signals import Signals
 from edge.stores.exported import ExportedKeyStore
@@ -76,15 +73,6 @@ class Gate:
     routes: tuple[Route, ...]
     https_port: int
     """The port of the first HTTPS listener, 0 where there is none."""
-
-
-@implementer(IAttemptSink)
-class Attempts:
-    """Takes note of attempts until there is an audit log to take them."""
-
-    def attempt(self, attempt: Attempt) -> None:
-        if not attempt.allowed:
-            log.debug("refused {attempt}", attempt=attempt)
 
 
 def wire_limits(edge: EdgeConfig, body: int) -> WireLimits:
@@ -143,10 +131,16 @@ def shown(address: Address) -> str:
 
 
 def assemble(
-    reactor: Any, reading: Reading, data: Path, registry: Registry, environ: Mapping[str, str] = os.environ
+    reactor: Any,
+    reading: Reading,
+    data: Path,
+    registry: Registry,
+    environ: Mapping[str, str] = os.environ,
+    console: int | None = None,
 ) -> Gate:
     """Everything made and every port bound; nothing served before `service.startService`.
 
+    `console` is the descriptor on which requests are shown, None for none.
     Raises an AigateError, whose text is for the operator, where anything is wrong.
     """
     config: Config = reading.config
@@ -169,7 +163,8 @@ def assemble(
     )
     store = ExportedKeyStore(reactor, data, environ, in_thread)
     tickets = Tickets(reactor)
-    admission = Admission(store, Lockouts(config.lockout.failures, config.lockout.within), Attempts(), tickets)
+    watching = observing(reactor, config, data, console, now)
+    admission = Admission(store, Lockouts(config.lockout.failures, config.lockout.within), watching.attempts, tickets)
     opens = Open(reactor, store, tickets, now)
     door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
     client = upstream_client(reactor, fast)
@@ -227,7 +222,7 @@ def assemble(
         router,
         reactor,
         now,
-        (lambda outcome: log.info("{line}", line=line(outcome)),),
+        watching.sinks,
         config.proxies.trusted,
         config.proxies.header.encode("ascii"),
     )
@@ -251,7 +246,7 @@ def assemble(
     redirects = Server(RedirectSite(https), reactor, watch, limits, http2=False)
     open_ports("http", config.listen.http, redirects)
     listeners = Listeners(reactor, (server, redirects), opens, ports, config.drain.timeout)
-    for child in (store, certs, listeners, Signals(reactor, listeners.cut, lambda: None)):
+    for child in (watching, store, certs, listeners, Signals(reactor, listeners.cut, watching.reopen)):
         child.setServiceParent(root)  # type: ignore[no-untyped-call]
     return Gate(root, listeners, tuple(routes), https)
 

@@ -55,10 +55,12 @@ def prepare(config: Path | None, data: Path | None, environ: Mapping[str, str] =
     return Prepared(reading, registry, folder, lock, found)
 
 
-def bind(prepared: Prepared, reactor: Any, environ: Mapping[str, str] = os.environ) -> MultiService:
-    """A gate whose ports are bound. Raises AigateError."""
+def bind(
+    prepared: Prepared, reactor: Any, environ: Mapping[str, str] = os.environ, console: int | None = None
+) -> MultiService:
+    """A gate whose ports are bound, which shows requests on the descriptor `console`. Raises AigateError."""
     header = firststart.make_first_key(prepared.data, environ)
-    gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ)
+    gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ, console)
     Greeting(reactor, prepared, gate, header).setServiceParent(gate.service)  # type: ignore[no-untyped-call]
     return gate.service
 

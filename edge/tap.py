@@ -43,6 +43,12 @@ class Options(usage.Options):
             folder.mkdir(mode=0o700, exist_ok=True)
             parent["logfile"] = str(folder / "gate.log")
 
+    def console(self) -> int | None:
+        """Where requests are shown: standard output of a gate in the foreground that was given no log file."""
+        parent: Any = self.parent
+        foreground = parent is not None and parent.get("nodaemon") and not parent.get("logfile")
+        return 1 if foreground else None
+
 
 def makeService(options: Options) -> IService:
     """The gate, bound. What cannot be bound is a usage error: twistd prints it and exits before it forks."""
@@ -51,7 +57,7 @@ def makeService(options: Options) -> IService:
     from edge.start import bind
 
     try:
-        service: IService = bind(options.prepared, reactor)
+        service: IService = bind(options.prepared, reactor, console=options.console())
     except AigateError as error:
         sys.exit(f"aigate: {error}")
     return service

@@ -30,8 +30,9 @@ def command(places: Places) -> None:
     from twisted.internet import reactor as running
 
     reactor: Any = running
-    begin_log(sys.stdout, prepared.reading.config.log.level)
-    service = bind(prepared, reactor)
+    log = prepared.reading.config.log
+    begin_log(sys.stdout, log.level, log.console)
+    service = bind(prepared, reactor, console=sys.stdout.fileno())
     if said:
         click.echo(f"aigate: {said}", err=True)
     failed: list[BaseException] = []
@@ -51,14 +52,17 @@ def command(places: Places) -> None:
         raise failed[0] if isinstance(failed[0], AigateError) else AigateError(str(failed[0])) from failed[0]
 
 
-def begin_log(out: TextIO, level: str) -> None:
-    """Log lines for a person, on `out`."""
-    from edge.observe.console import console_line
+def begin_log(out: TextIO, level: str, shape: str = "human") -> None:
+    """Log lines on `out`: "human" or "json", or none with "off"."""
+    from edge.observe.console import console_json, console_line
+
+    line = console_json if shape == "json" else console_line
 
     @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
-        out.write(console_line(event))
+        out.write(line(event))
         out.flush()
 
     predicate = LogLevelFilterPredicate(LogLevel.levelWithName(level))
-    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observe, [predicate])], redirectStandardIO=False)
+    observers = [] if shape == "off" else [FilteringLogObserver(observe, [predicate])]
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)

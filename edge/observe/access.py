@@ -1,11 +1,12 @@
 """The access log: one line a request, as JSON in Caddy's shape or in the Common Log Format."""
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
-from edge.core.exchange import Outcome
+from edge.core.exchange import Caller, Outcome
 from edge.core.headers import Fields
 from edge.core.redact import printable, redacted
 
@@ -14,8 +15,9 @@ quoted: Final[Callable[[str], str]] = encode_basestring_ascii
 
 LONGEST_TARGET: Final = 2048
 LONGEST_FIELD: Final = 512
-REMEMBERED: Final = 2048
-"""Rendered header values that are kept: clients send the same few again and again."""
+REMEMBERED: Final = 4096
+LONGEST_KEPT: Final = 256
+"""How many values are kept as they are shown, up to which length: clients send the same few again and again."""
 
 _SHOWN: Final[dict[bytes, str]] = {
     b"user-agent": '"User-Agent":[%s]',
@@ -32,7 +34,11 @@ _HIDDEN: Final[dict[bytes, str]] = {
 }  # fmt: skip
 """Header fields that are worth a line, and those whose presence is; all others stay out, since any may hold a secret."""
 _WORTH: Final = frozenset(_SHOWN) | frozenset(_HIDDEN)
-_remembered: dict[tuple[bytes, bytes], str] = {}
+_known: dict[Hashable, str] = {}
+"""From what clients sent to how it is shown. Bytes, texts and pairs are never equal to each other, so one table serves."""
+_KEYS: Final = re.compile(r"aig_[0-9A-Za-z_%]+")
+_EMPTY: Final = quoted("")
+_NOBODY: Final = '"user_id":"","key_id":""'
 _TLS: Final = {"HTTP/2.0": ',"tls":{"proto":"h2"}', "HTTP/1.1": ',"tls":{"proto":"http/1.1"}'}
 _BARE_TLS: Final = ',"tls":{}'
 
@@ -41,25 +47,24 @@ def json_line(outcome: Outcome) -> str:
     """One request as a JSON object and a line feed, in ASCII."""
     exchange = outcome.exchange
     arrival, caller, route = exchange.arrival, exchange.caller, exchange.route
-    if caller is None:
-        who = '"","key_id":""'
-    else:
-        who = f'{quoted(caller.user)},"key_id":{quoted(caller.key_id)}'
-    tls = _TLS.get(arrival.protocol, _BARE_TLS) if arrival.secure else ""
-    model = exchange.model
-    first, overhead, units = outcome.first_byte, outcome.overhead, outcome.units
-    return (
-        f'{{"level":"info","ts":{arrival.at:.6f},"logger":"http.log.access","msg":"handled request","request":{{'
-        f'"id":{quoted(_id(arrival.id))},"remote_ip":"{arrival.peer}","client_ip":"{arrival.client}",'
-        f'"proto":"{arrival.protocol}","method":{quoted(arrival.method)},"host":{quoted(_host(arrival.host))},'
-        f'"uri":{quoted(shown(arrival.target, LONGEST_TARGET))},"headers":{{{_headers(arrival.fields)}}}{tls}}},'
-        f'"bytes_read":{outcome.received},"user_id":{who},"duration":{outcome.seconds:.6f},"size":{outcome.sent},'
-        f'"status":{outcome.status},"resp_headers":{{}},"service":"{route.service if route else ""}",'
-        f'"model":{quoted(_model(model)) if model else '""'},"upstream":{quoted(exchange.upstream) if exchange.upstream else '""'},'
+    model, upstream = exchange.model, exchange.upstream
+    first, overhead, queued, units = outcome.first_byte, outcome.overhead, outcome.queued, outcome.units
+    target = arrival.target
+    line = (
+        f'{{"level":"info","ts":{arrival.at:.3f},"logger":"http.log.access","msg":"handled request","request":{{'
+        f'"id":{quoted(arrival.id)},"remote_ip":"{arrival.peer}","client_ip":"{arrival.client}",'
+        f'"proto":"{arrival.protocol}","method":{quoted(arrival.method)},"host":{quoted(arrival.host)},'
+        f'"uri":{_known.get(target) or _target(target)},"headers":{{{_headers(arrival.fields)}}}'
+        f"{_TLS.get(arrival.protocol, _BARE_TLS) if arrival.secure else ''}}},"
+        f'"bytes_read":{outcome.received},{_who(caller) if caller else _NOBODY},"duration":{outcome.seconds:.6f},'
+        f'"size":{outcome.sent},"status":{outcome.status},"resp_headers":{{}},"service":"{route.service if route else ""}",'
+        f'"model":{_known.get(model) or _text(model) if model else _EMPTY},'
+        f'"upstream":{_known.get(upstream) or _text(upstream) if upstream else _EMPTY},'
         f'"units":{_units(units) if units else "{}"},"ttft":{"null" if first is None else f"{first:.6f}"},'
-        f'"queue":{outcome.queued:.6f},"overhead":{"null" if overhead is None else f"{overhead:.6f}"},'
+        f'"queue":{f"{queued:.6f}" if queued else "0"},"overhead":{"null" if overhead is None else f"{overhead:.6f}"},'
         f'"reason":"{outcome.reason}","ended":"{outcome.ended}","listener":"{arrival.listener}"}}\n'
     )
+    return line if "aig_" not in line else scrubbed(line)
 
 
 def common_line(outcome: Outcome) -> str:
@@ -67,11 +72,9 @@ def common_line(outcome: Outcome) -> str:
     arrival, caller = outcome.exchange.arrival, outcome.exchange.caller
     at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(arrival.at))
     user = _word(caller.user) if caller else "-"
-    method = "".join(char for char in arrival.method if char.isalnum()) or "-"
+    method = "".join(char for char in arrival.method if char.isalnum() and char.isascii()) or "-"
     target = shown(arrival.target, LONGEST_TARGET).replace("\\", "\\\\").replace('"', '\\"') or "-"
-    return (
-        f'{arrival.client} - {user} [{at}] "{method} {target} {arrival.protocol}" {outcome.status} {outcome.sent or "-"}\n'
-    )
+    return f'{arrival.client} - {user} [{at}] "{method} {target} {arrival.protocol}" {outcome.status} {outcome.sent or "-"}\n'
 
 
 def shown(raw: bytes, longest: int) -> str:
@@ -79,7 +82,12 @@ def shown(raw: bytes, longest: int) -> str:
     # The cut comes after the masking: half a key would no longer be seen as one.
     if b"aig_" in raw or b"=" in raw:
         raw = redacted(raw)
-    return printable(raw, longest)
+    return printable(raw, longest).replace("…", "...")
+
+
+def scrubbed(line: str) -> str:
+    """A line without anything that begins like a key of ours, in whatever field it stands."""
+    return _KEYS.sub("***", line) if "aig_" in line else line
 
 
 def _headers(fields: Fields) -> str:
@@ -88,37 +96,39 @@ def _headers(fields: Fields) -> str:
         # The first of a name that comes twice: a second would be a second member of the same name.
         if low in _WORTH and low not in made:
             mark = (low, pair[1])
-            made[low] = _remembered.get(mark) or _header(mark)
+            made[low] = _HIDDEN.get(low) or _known.get(mark) or _header(mark)
     return ",".join(made.values())
 
 
 def _header(mark: tuple[bytes, bytes]) -> str:
     low, value = mark
-    hidden = _HIDDEN.get(low)
-    if hidden is not None:
-        return hidden
-    made = _SHOWN[low] % quoted(shown(value, LONGEST_FIELD))
-    if len(value) <= LONGEST_FIELD:
-        if len(_remembered) >= REMEMBERED:
-            _remembered.clear()
-        _remembered[mark] = made
+    return _keep(mark, len(value), _SHOWN[low] % quoted(shown(value, LONGEST_FIELD)))
+
+
+def _target(target: bytes) -> str:
+    return _keep(target, len(target), quoted(shown(target, LONGEST_TARGET)))
+
+
+def _text(text: str) -> str:
+    return _keep(text, len(text), quoted(shown(text.encode("utf-8", "replace"), LONGEST_FIELD)))
+
+
+def _who(caller: Caller) -> str:
+    mark = (caller.key.user, caller.key.id)
+    return _known.get(mark) or _keep(mark, 0, f'"user_id":{quoted(mark[0])},"key_id":{quoted(mark[1])}')
+
+
+def _keep(mark: Hashable, length: int, made: str) -> str:
+    if length <= LONGEST_KEPT:
+        if len(_known) >= REMEMBERED:
+            _known.clear()
+        _known[mark] = made
     return made
 
 
-def _id(text: str) -> str:
-    return "***" if "aig_" in text else text
-
-
-def _host(text: str) -> str:
-    return shown(text.encode("utf-8", "replace"), LONGEST_FIELD) if "aig_" in text or not text.isprintable() else text
-
-
-def _model(text: str) -> str:
-    return shown(text.encode("utf-8", "replace"), LONGEST_FIELD)
-
-
 def _units(units: Mapping[str, float]) -> str:
-    return "{" + ",".join([f'"{name}":{value!r}' for name, value in units.items()]) + "}"
+    # Names are ours and values are numbers, so that only the quotation marks differ from JSON.
+    return repr(units if type(units) is dict else dict(units)).replace("'", '"')
 
 
 def _word(text: str) -> str:

@@ -4,6 +4,7 @@ import time
 
 from edge.core.exchange import Outcome
 from edge.core.redact import printable, redacted
+from edge.observe.access import scrubbed
 
 LONGEST = 200
 
@@ -14,11 +15,15 @@ def line(outcome: Outcome) -> str:
     # A user's name is an operator's choice, and may still hold what a terminal acts on.
     who = f"{visible(caller.user)}/{caller.key_id}" if caller else arrival.client
     first = "-" if outcome.first_byte is None else f"{outcome.first_byte * 1000:.0f}"
-    what = f"{outcome.status} {arrival.method or '-'} {printable(redacted(arrival.target), LONGEST) or '-'} {who}"
-    how = f"{outcome.sent} B {first} ms of {outcome.seconds * 1000:.0f} ms {'***' if 'aig_' in arrival.id else arrival.id}"
+    what = f"{outcome.status} {arrival.method or '-'} {_target(arrival.target) or '-'} {who}"
+    how = f"{outcome.sent} B {first} ms of {outcome.seconds * 1000:.0f} ms {arrival.id}"
     ended = "" if outcome.ended in ("complete", "refused") else outcome.ended
     why = " ".join(part for part in (outcome.reason, ended) if part)
-    return f"{what} {how} {why}".rstrip()
+    return scrubbed(f"{what} {how} {why}".rstrip())
+
+
+def _target(raw: bytes) -> str:
+    return printable(redacted(raw), LONGEST).replace("…", "...")
 
 
 class HumanLine:

@@ -152,12 +152,11 @@ class LineLog:
         self._period = int((status.st_mtime if status.st_size else self.now()) / every) if every else 0
 
     def _rotate(self) -> None:
-        stamp = time.strftime(_STAMP, time.gmtime(self.now()))
-        aside = self.path.with_name(f"{self.path.stem}-{stamp}{self.path.suffix}")
-        number = 1
-        while aside.exists():
-            aside = self.path.with_name(f"{self.path.stem}-{stamp}-{number:03d}{self.path.suffix}")
-            number += 1
+        stamp = f"{self.path.stem}-{time.strftime(_STAMP, time.gmtime(self.now()))}"
+        same = [file for file in set_aside(self.path) if file.stem.startswith(stamp)]
+        # Never a name from before the last: their order is that of the lines.
+        number = f"-{int(same[-1].stem[len(stamp) :].strip('-') or 0) + 1:06d}" if same else ""
+        aside = self.path.with_name(f"{stamp}{number}{self.path.suffix}")
         self.path.rename(aside)
         self.close()
         self._make()
@@ -168,7 +167,7 @@ class LineLog:
 
 def set_aside(path: Path) -> list[Path]:
     """The files that `path` was rotated to, oldest first."""
-    shape = re.compile(re.escape(path.stem) + r"-\d{8}T\d{6}Z(?:-\d{3})?" + re.escape(path.suffix))
+    shape = re.compile(re.escape(path.stem) + r"-\d{8}T\d{6}Z(?:-\d{6})?" + re.escape(path.suffix))
     return sorted(
         (file for file in path.parent.iterdir() if shape.fullmatch(file.name)),
         # A dot sorts after the dash of a second one in the same second.

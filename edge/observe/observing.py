@@ -80,7 +80,8 @@ def access_log(config: LogConfig, folder: Path, now: Callable[[], float]) -> tup
     if config.access == "off":
         return None
     file = LineLog(config.access_file or folder / "access.jsonl", rotation(config), now)
-    shape = {"json": json_line, "common": common_line, "human": HumanLine()}[config.access]
+    shapes: dict[str, Callable[[Outcome], str]] = {"json": json_line, "common": common_line, "human": HumanLine()}
+    shape = shapes[config.access]
     append = file.append
     return file, lambda outcome: append(shape(outcome))
 
@@ -112,7 +113,7 @@ def observing(
     auth = LineLog(folder / "auth.log", rotation(config.log, AUTH_SIZE), now)
     logs.append(auth)
     workers = [Worker("logs", _each(tuple(log.flush for log in logs)))]
-    if console is not None and config.log.console != "off":
+    if console is not None and config.log.console != "off" and config.log.level in ("debug", "info"):
         screen = Console(console, json_line if config.log.console == "json" else HumanLine())
         show, shape = screen.append, screen.shape
         sinks.append(lambda outcome: show(shape(outcome)))

@@ -1,0 +1,63 @@
+"""CPU time that watching costs a request: `python bench/observe.py [COUNT]`.
+
+Every sink hears the same outcomes, by itself and all together, over real files in a temporary folder; threads included.
+"""
+
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edge.config.schema import Config
+from edge.observe.observing import observing
+from tests.observe.made import arrival, attempt, outcome
+
+
+class NoReactor:
+    """Stands for a reactor that never shuts down by itself."""
+
+    def addSystemEventTrigger(self, phase: str, event: str, call: object) -> None:
+        """Nothing is asked for."""
+
+
+def main(count: int) -> None:
+    """Prints microseconds of CPU, all threads, for each outcome and its attempt."""
+    heads = [arrival(b"/chat/api/v1/chat/completions", id=f"d41e{number:08x}") for number in range(1000)]
+    outcomes = [outcome(head, seconds=0.01 + number / 500) for number, head in enumerate(heads)]
+    tries = [attempt("192.168.1.7", request=head.id) for head in heads]
+    with TemporaryDirectory() as folder:
+        watching = observing(NoReactor(), Config(), Path(folder))
+        watching.startService()
+        best: dict[str, float] = {}
+        for _ in range(3):
+            all_began = time.process_time()
+            for number in range(count):
+                one = outcomes[number % 1000]
+                for sink in watching.sinks:
+                    sink(one)
+                watching.attempts.attempt(tries[number % 1000])
+                if number % 2500 == 0:
+                    time.sleep(0.05)
+            time.sleep(1.2)
+            best["all, threads included"] = min(best.get("all, threads included", 1e9), time.process_time() - all_began)
+            for index, sink in enumerate(watching.sinks):
+                began = time.thread_time()
+                for number in range(count):
+                    sink(outcomes[number % 1000])
+                name = f"sink {index} ({getattr(sink, '__qualname__', type(sink).__name__)}), caller's thread"
+                best[name] = min(best.get(name, 1e9), time.thread_time() - began)
+                time.sleep(1.0)
+            began = time.thread_time()
+            for number in range(count):
+                watching.attempts.attempt(tries[number % 1000])
+            best["attempt, caller's thread"] = min(
+                best.get("attempt, caller's thread", 1e9), time.thread_time() - began
+            )
+            time.sleep(1.0)
+        watching.finish()
+    for name, seconds in best.items():
+        print(f"{seconds / count * 1e6:7.2f} us  {name}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)

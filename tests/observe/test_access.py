@@ -1,0 +1,113 @@
+import json
+import re
+
+import pytest
+
+from edge.observe.access import LONGEST_TARGET, common_line, json_line
+from tests.observe.made import AT, FIELDS, arrival, by, outcome, refused
+
+HOSTILE = [
+    b'/"}\r\n{"status":200',
+    b"/\x1b[2J\x1b]0;owned\x07",
+    b"/\xff\xfe\x00",
+    "/\u202e\u2028\x85".encode(),
+    b"/\x7f\x80\x9b31m",
+    b"/" + b"a" * 30_000,
+    b'/\\"\\',
+]
+
+
+def one(text: str) -> dict:
+    assert text.endswith("\n") and text.count("\n") == 1
+    assert text.isascii() and text[:-1].isprintable()
+    found = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs))
+    assert isinstance(found, dict)
+    return found
+
+
+def _unique(pairs):
+    names = [name for name, _ in pairs]
+    assert len(names) == len(set(names)), names
+    return dict(pairs)
+
+
+def test_it_has_caddys_shape_and_what_we_know_beside_it():
+    found = one(json_line(outcome()))
+    assert found["logger"] == "http.log.access" and found["msg"] == "handled request" and found["level"] == "info"
+    assert found["ts"] == AT
+    asked = found["request"]
+    assert asked["remote_ip"] == asked["client_ip"] == "192.168.1.7"
+    assert (asked["proto"], asked["method"], asked["host"]) == ("HTTP/2.0", "POST", "gate.lan")
+    assert asked["uri"] == "/chat/api/v1/chat/completions" and asked["tls"] == {"proto": "h2"}
+    assert asked["headers"]["User-Agent"] == ["OpenAI/Python 1.80.0"]
+    assert (found["bytes_read"], found["size"], found["status"], found["duration"]) == (412, 5120, 200, 2.5)
+    assert (found["user_id"], found["key_id"], found["service"]) == ("alice", "1a2b3c4d", "chat")
+    assert found["model"] == "gemma3:4b" and found["upstream"] == "http://127.0.0.1:11434"
+    assert found["units"] == {"tokens": 150, "prompt_tokens": 50, "completion_tokens": 100}
+    assert (found["ttft"], found["queue"], found["overhead"]) == (0.3, 0.1, 0.0002)
+    assert (found["reason"], found["ended"], found["listener"]) == ("", "complete", "https")
+
+
+def test_a_refused_stranger_has_a_line_too():
+    found = one(json_line(refused()))
+    assert (found["status"], found["reason"], found["ended"], found["user_id"]) == (401, "no-key", "refused", "")
+    assert found["ttft"] is None and found["units"] == {} and found["service"] == ""
+
+
+def test_keys_and_cookies_show_only_that_they_were_there():
+    secrets = [
+        (name, b"s3cret-value")
+        for name in (b"Authorization", b"COOKIE", b"x-api-key", b"Api-Key", b"Proxy-Authorization")
+    ]
+    text = json_line(outcome(arrival(pairs=secrets)))
+    assert "s3cret" not in text
+    assert one(text)["request"]["headers"]["Authorization"] == ["REDACTED"]
+
+
+def test_fields_that_nobody_named_stay_out():
+    assert "s3cret" not in json_line(outcome(arrival(pairs=[(b"X-My-Own-Token", b"s3cret")])))
+
+
+def test_a_field_that_comes_twice_makes_no_second_member():
+    found = one(json_line(outcome(arrival(pairs=[(b"User-Agent", b"a"), (b"user-agent", b"b")]))))
+    assert found["request"]["headers"] == {"User-Agent": ["a"]}
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+@pytest.mark.parametrize("shape", [json_line, common_line])
+def test_no_target_breaks_out_of_its_field(target, shape):
+    text = shape(outcome(arrival(target)))
+    assert text.count("\n") == 1 and text.isascii() and text[:-1].isprintable()
+    assert len(text) < LONGEST_TARGET * 2 + 2000
+    if shape is json_line:
+        assert one(text)["status"] == 200
+
+
+@pytest.mark.parametrize("value", [target[1:] for target in HOSTILE])
+def test_no_field_value_host_method_or_user_breaks_out(value):
+    text = value.decode("latin-1")
+    head = arrival(pairs=[(b"User-Agent", value), (b"Referer", value)], host=text[:200], method=text[:20])
+    made = by(outcome(head, model=text), user=text[:64])
+    assert one(json_line(made))["status"] == 200
+    line = common_line(made)
+    assert line.count("\n") == 1 and line[:-1].isprintable() and line.isascii()
+
+
+def test_the_common_format_is_what_its_readers_split():
+    match = re.fullmatch(
+        r'(\S+) (\S+) (\S+) \[([^\]]+)\] "(\S+) (\S+) (\S+)" (\d{3}) (\d+|-)\n', common_line(outcome())
+    )
+    assert match is not None
+    assert match.groups() == (
+        "192.168.1.7", "-", "alice", "21/Sep/2026:14:13:20 +0000", "POST", "/chat/api/v1/chat/completions", "HTTP/2.0", "200",
+        "5120",
+    )  # fmt: skip
+
+
+def test_what_is_remembered_is_bounded():
+    from edge.observe import access
+
+    for number in range(access.REMEMBERED + 100):
+        json_line(outcome(arrival(pairs=[(b"User-Agent", b"%d" % number)])))
+    assert len(access._known) <= access.REMEMBERED
+    assert len(FIELDS) == 6
