@@ -25,8 +25,8 @@ class Table:
     generation: int
     sum: str = ""
     data: bytes = field(default=b"", repr=False)
-    digests: tuple[tuple[int, Digest], ...] = ()
-    """The live peppers that its digests were made with, the current one first."""
+    digests: tuple[Digest, ...] = ()
+    """One for each live pepper that its keys were made with, the current one first."""
     by_digest: dict[bytes, int] = field(factory=dict, repr=False)
     by_id: dict[bytes, int] = field(factory=dict, repr=False)
     _parsed: dict[int, Key] = field(factory=dict, init=False, repr=False)
