@@ -167,7 +167,7 @@ def assemble(
     admission = Admission(store, Lockouts(config.lockout.failures, config.lockout.within), watching.attempts, tickets)
     opens = Open(reactor, store, tickets, now)
     door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
-    client = upstream_client(reactor, fast)
+    client = upstream_client(reactor, fast, upstream_creator)
 
     services: dict[str, Service] = {}
     upstreams: dict[str, Upstreams] = {}

@@ -19,6 +19,7 @@ from edge.home import shipped, user_configuration
 from edge.registry import Registry
 from edge.stores.keyring import Keyring
 from edge.stores.sqlite import SqliteKeyRecord
+from edge.tls.upstream import upstream_creator
 
 HEADER = "first-key.header"
 LIVES = "24h"
@@ -52,7 +53,7 @@ def look_around(registry: Registry) -> list[Discovered]:
     """The services on this machine's usual ports, asked before the gate's own reactor runs; half a second at most."""
     # A reactor of its own for the moment: the one that serves can be run only once, and later.
     reactor = SelectReactor()
-    client = upstream_client(reactor, False)
+    client = upstream_client(reactor, False, upstream_creator)
     found: list[Discovered] = []
 
     async def ask() -> None:

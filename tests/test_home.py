@@ -107,9 +107,8 @@ def test_what_is_not_there_is_told(tmp_path):
         refuse_strangers(tmp_path / "none", "the configuration")
 
 
-@pytest.mark.skipif(ROOT, reason="root can write everywhere; run the tests as another user to see it")
-def test_a_folder_that_only_another_may_write_is_told(tmp_path):
-    folder = open_data(tmp_path / "data")
+def test_a_folder_that_only_another_may_write_is_told(somebody):
+    folder = open_data(somebody / "data")
     folder.chmod(0o500)
     with pytest.raises(HomeError, match="cannot be written by this user; run as its owner"):
         open_data(folder)
