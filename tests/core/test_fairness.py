@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.fairness import FLOOD, LONGEST_JOB, ZEAL, FirstCome, jain, simulate
 from edge.core.fairness import PATIENCE, FairQueue
 
 
@@ -194,3 +195,17 @@ def test_ten_thousand_waiting_cost_little_each():
         queue.done(queue.next(), 1.0)
     # About 25 µs on the machine it was written on.
     assert (time.process_time() - started) / 2000 < 500e-6
+
+
+def test_equal_callers_with_unequal_demand_get_the_same():
+    got, _ = simulate(FairQueue(), ZEAL, 3000)
+    assert jain([got[caller] for caller in ZEAL]) >= 0.99
+    first_come, _ = simulate(FirstCome(), ZEAL, 3000)
+    assert jain([first_come[caller] for caller in ZEAL]) < 0.6
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_a_person_beside_a_batch_flood_waits_for_one_job_at_the_most(places):
+    _, waits = simulate(FairQueue(), FLOOD, 3000, places)
+    mine = [wait for caller, wait, _ in waits if caller == "person"]
+    assert len(mine) > 100 and max(mine) <= LONGEST_JOB
