@@ -1,6 +1,5 @@
 """Our IAgent: requests out over kept connections, one write for a head with what is there of its body."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -14,15 +13,15 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from edge.backends.answer import Answer
-from edge.backends.connection import UpstreamConnection, words
+from edge.backends.connection import UpstreamConnection
 from edge.backends.errand import DEFAULT_TIMEOUTS, Errand, Inform, Timeouts
-from edge.backends.failures import UpstreamRefused, UpstreamTimeout
+from edge.backends.failures import UpstreamRefused, UpstreamTimeout, words
 from edge.backends.pool import Pool
 from edge.backends.rawheaders import RawHeaders
+from edge.backends.requesthead import OWN, request_head, upgrade_head
 from edge.backends.target import Creator, Target, UpstreamURL, stock_creator, target_of
 from edge.backends.tunnel import Switched, keyed
 from edge.core.headers import Pair
-from edge.wire.head import TOKEN
 
 Connect = Callable[[Target, IProtocolFactory, float], Deferred[IProtocol]]
 """Connects a protocol of the factory to a target within seconds; cancelling the Deferred calls it off at once."""
@@ -32,12 +31,7 @@ PERIOD: Final = 0.25
 MOST_TARGETS: Final = 64
 """Targets remembered for URLs that come as text."""
 _CLOSING: Final = "the gate is closing"
-_METHOD: Final = re.compile(TOKEN + rb"{1,32}")
-_TARGET: Final = re.compile(rb"/[!-~]*")
-_OWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
-"""Fields that say how a message ends or whom a connection serves: only the one who frames it may write them."""
 _TAKES_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
-_USUAL: Final = frozenset((b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH"))
 _SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
@@ -138,24 +132,23 @@ class UpstreamAgent:
         The Deferred fails with UpstreamRefused, UpstreamTimeout, UpstreamBroken, or what the body failed with. Raises
         ValueError for what cannot be sent.
         """
-        head = [b"%b %b HTTP/1.1\r\n" % (method, url.raw_path), *self._lines(method, url, pairs)]
+        framing, whole = b"", b""
         producer: IBodyProducer | None = None
-        repeatable = method in _SAFE
         if isinstance(body, bytes):
+            whole = body
             if body or method in _TAKES_BODY:
-                head.append(b"Content-Length: %d\r\n" % len(body))
-            wire = _joined(head) + body
-            repeatable = repeatable and not body
+                framing = b"Content-Length: %d\r\n" % len(body)
         elif body is None or body.length == 0:
             if method in _TAKES_BODY:
-                head.append(b"Content-Length: 0\r\n")
-            wire = _joined(head)
+                framing = b"Content-Length: 0\r\n"
         else:
+            producer = body
             if body.length == UNKNOWN_LENGTH:
-                head.append(b"Transfer-Encoding: chunked\r\n")
+                framing = b"Transfer-Encoding: chunked\r\n"
             else:
-                head.append(b"Content-Length: %d\r\n" % body.length)
-            wire, producer, repeatable = _joined(head), body, False
+                framing = b"Content-Length: %d\r\n" % body.length
+        wire = request_head(method, url, pairs, framing) + whole
+        repeatable = producer is None and not whole and method in _SAFE
         errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, timeouts, inform)
         connection = self._pool.take(url.target)
         if connection is not None:
@@ -164,17 +157,6 @@ class UpstreamAgent:
         else:
             self._make(errand)
         return errand.deferred
-
-    def _lines(self, method: bytes, url: UpstreamURL, pairs: Sequence[Pair]) -> list[bytes]:
-        """The field lines, Host first where `pairs` has none."""
-        if not (method in _USUAL or _METHOD.fullmatch(method)) or not _TARGET.fullmatch(url.raw_path):
-            raise ValueError("the method or the path cannot be sent")
-        lows = [name.lower() for name, _ in pairs]
-        if not _OWN.isdisjoint(lows) or lows.count(b"host") > 1:
-            raise ValueError("framing and connection fields are not the caller's, and there is one Host")
-        lines = [] if b"host" in lows else [b"Host: %b\r\n" % url.target.netloc]
-        lines += [b"%b: %b\r\n" % pair for pair in pairs]
-        return lines
 
     def upgrade(
         self,
@@ -190,9 +172,7 @@ class UpstreamAgent:
         a valid 101, an Answer when the upstream declines; else it fails as `send`'s does.
         """
         pairs, accept = keyed(protocol, pairs)
-        head = [b"GET %b HTTP/1.1\r\n" % url.raw_path, *self._lines(b"GET", url, pairs)]
-        head.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol)
-        errand = Errand(url.target, _joined(head, 1), None, False, False, timeouts, inform)
+        errand = Errand(url.target, upgrade_head(protocol, url, pairs), None, False, False, timeouts, inform)
         errand.upgrade, errand.accept = protocol, accept
         self._make(errand)
         return errand.deferred
@@ -277,20 +257,10 @@ class UpstreamAgent:
             drained.callback(None)
 
 
-def _joined(head: list[bytes], more: int = 0) -> bytes:
-    """A head's lines and the empty line that ends it. Raises ValueError where a line holds the end of another."""
-    wire = b"".join(head)
-    if wire.count(b"\n") != len(head) + more or wire.count(b"\r") != len(head) + more:
-        raise ValueError("a header field holds a line break")
-    return wire + b"\r\n"
-
-
 def plain(headers: Headers | None) -> Sequence[Pair]:
     """The fields of any Headers, without those that are not the caller's."""
     if headers is None:
         return ()
     if isinstance(headers, RawHeaders):
         return headers.pairs
-    return [
-        (name, value) for name, values in headers.getAllRawHeaders() if name.lower() not in _OWN for value in values
-    ]
+    return [(name, value) for name, values in headers.getAllRawHeaders() if name.lower() not in OWN for value in values]

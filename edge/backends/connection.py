@@ -2,47 +2,29 @@
 
 import select
 from typing import Any, Final
-from typing import Protocol as Shape
 
-from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from edge.backends.answer import DONE, Answer
 from edge.backends.errand import Errand
-from edge.backends.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused, UpstreamTimeout
+from edge.backends.failures import UpstreamBroken, UpstreamFailure, UpstreamRefused, UpstreamTimeout, words
+from edge.backends.keeper import Keeper
 from edge.backends.reader import AnswerReader
 from edge.backends.tunnel import Switched, UpstreamTunnel
 from edge.backends.upload import Upload
-from edge.wire.head import UNTIL_CLOSE, AnswerHead, BadHead
+from edge.wire.head import AnswerHead, BadHead
 
 CLOSING: Final = 10.0
 """Seconds for an upstream to take part in an orderly close."""
 _ANYTHING: Final = select.POLLIN | getattr(select, "POLLRDHUP", 0)
 
 _CONNECTING, _HEAD, _BODY, _IDLE, _TUNNEL, _CLOSING, _CLOSED = range(7)
-
-
-class Keeper(Shape):
-    """Who makes the connections and keeps them while they are idle."""
-
-    now: float
-    """The clock's seconds at the last sweep: exact to a period, and read without a call."""
-    period: float
-
-    def opened(self, connection: "UpstreamConnection") -> None: ...
-    def closed(self, connection: "UpstreamConnection") -> None: ...
-    def release(self, connection: "UpstreamConnection") -> bool:
-        """Takes back a connection that can be used again; False where there is no room for it."""
-
-    def repeat(self, errand: Errand) -> None:
-        """Sends an errand once more, over a new connection."""
 
 
 @implementer(IHandshakeListener)
@@ -64,8 +46,7 @@ class UpstreamConnection(Protocol):
         self._upload: Upload | None = None
         self._tunnel: UpstreamTunnel | None = None
         self._reader = AnswerReader()
-        self._until_close = False
-        self._keep = self._paused = self._reused = False
+        self._paused = self._reused = False
 
     # The life of the connection
 
@@ -131,7 +112,7 @@ class UpstreamConnection(Protocol):
             else:
                 errand.fail(Failure(UpstreamBroken(self.target.name, f"no answer: {words(reason)}")))
         elif answer is not None:
-            if state == _BODY and self._until_close and reason.check(ConnectionDone):
+            if state == _BODY and self._reader.until_close and reason.check(ConnectionDone):
                 answer.finish(Failure(PotentialDataLoss()))
             else:
                 broken = UpstreamBroken(self.target.name, f"the answer was cut: {words(reason)}")
@@ -277,20 +258,11 @@ class UpstreamConnection(Protocol):
     def _take_answer(self, head: AnswerHead, data: bytes) -> None:
         errand = self._errand
         assert errand is not None
-        left = head.length
-        length: int | str = UNKNOWN_LENGTH if left < 0 else left
-        self._keep = head.keep_alive and errand.upgrade is None
-        if errand.bodyless or head.status in (204, 205, 304):
-            if head.status == 304:
-                declared = head.fields.get(b"content-length")
-                length = UNKNOWN_LENGTH if declared is None else int(declared)
-            elif not errand.bodyless:
-                length = 0
-                self._keep = self._keep and not left
-            left = 0
         reader = self._reader
-        reader.expect(left)
-        payload, done = reader.body(data) if data or not left else (b"", False)
+        length = reader.expect(head, errand.bodyless)
+        if errand.upgrade is not None:
+            reader.keep = False
+        payload, done = reader.body(data)
         self._errand = None
         answer = Answer(head, length)
         if done:
@@ -298,7 +270,6 @@ class UpstreamConnection(Protocol):
             self._complete()
             errand.succeed(answer)
             return
-        self._until_close = left == UNTIL_CLOSE
         self._answer = answer
         answer.connection = self
         self._state = _BODY
@@ -307,7 +278,7 @@ class UpstreamConnection(Protocol):
             # The upstream has made up its mind; an answer that is no error may come while it still reads.
             upload, self._upload = self._upload, None
             upload.stop()
-            self._keep = False
+            reader.keep = False
         errand.succeed(answer)
         if payload and self._answer is answer:
             answer.feed(payload)
@@ -338,7 +309,7 @@ class UpstreamConnection(Protocol):
             return
         if self._paused:
             self.resume()
-        if self._keep and self._reader.clean:
+        if self._reader.keep:
             self._reused = True
             self._reader.begin()
             self._state = _IDLE
@@ -362,11 +333,3 @@ class UpstreamConnection(Protocol):
             self._tunnel = tunnel = UpstreamTunnel(self, rest)
             self.pause()
             errand.succeed(Switched(head.fields, tunnel))
-
-
-def words(reason: Failure) -> str:
-    """What went wrong, in one line."""
-    error = reason.value
-    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
-        return "; ".join(str(problem[-1]) for problem in error.args[0]) or "TLS failed"
-    return reason.getErrorMessage().replace("\n", " ").strip(" .") or type(error).__name__

@@ -1,6 +1,7 @@
 """Why an upstream gave no answer, or no whole one: facts for logs and for the choice of a status, never a secret."""
 
 from attrs import frozen
+from OpenSSL import SSL
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
@@ -55,3 +56,11 @@ def cause_of(reason: Failure) -> UpstreamFailure | None:
             if (found := cause_of(inner)) is not None:
                 return found
     return None
+
+
+def words(reason: Failure) -> str:
+    """What went wrong, in one line."""
+    error = reason.value
+    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
+        return "; ".join(str(problem[-1]) for problem in error.args[0]) or "TLS failed"
+    return reason.getErrorMessage().replace("\n", " ").strip(" .") or type(error).__name__

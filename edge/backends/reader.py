@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from twisted.web.iweb import UNKNOWN_LENGTH
+
 from edge.wire.chunked import ChunkedReader
-from edge.wire.head import CHUNKED, AnswerHead, BadHead, answer_head, looks_broken
+from edge.wire.head import CHUNKED, UNTIL_CLOSE, AnswerHead, BadHead, answer_head, looks_broken
 
 MOST_HEAD: Final = 64 * 1024
 """Bytes of an answer's head, the interim answers before it included."""
@@ -16,7 +18,7 @@ _BEGINNING: Final = b"HTTP/1."
 class AnswerReader:
     """The reading of one answer: `head` until it gives one of 200 or more, `expect`, then `body` until it is done."""
 
-    __slots__ = ("_buffer", "_chunks", "_interim", "_left", "clean", "interims", "rest", "started")
+    __slots__ = ("_buffer", "_chunks", "_interim", "_left", "interims", "keep", "rest", "started", "until_close")
 
     def __init__(self) -> None:
         self.begin()
@@ -32,8 +34,10 @@ class AnswerReader:
         """Whether a byte of the answer has come."""
         self.rest = b""
         """What followed the head."""
-        self.clean = True
-        """Whether nothing followed the answer."""
+        self.keep = False
+        """Whether the connection is good for another answer: neither its end was announced nor did more follow."""
+        self.until_close = False
+        """Whether only the end of the connection ends the body."""
 
     def head(self, data: bytes) -> AnswerHead | None:
         """The next head, interim ones too, with what follows it in `rest`; None while it is not complete.
@@ -67,11 +71,28 @@ class AnswerReader:
                 raise BadHead("an interim answer announces a body")
         return head
 
-    def expect(self, length: int) -> None:
-        """The body is `length` bytes, CHUNKED or UNTIL_CLOSE."""
-        self._left = length
-        if length == CHUNKED:
+    def expect(self, head: AnswerHead, bodyless: bool) -> int | str:
+        """Takes an answer's framing; `bodyless` for an answer to HEAD.
+
+        Returns the length of the body, or UNKNOWN_LENGTH; for HEAD and 304 the one that is declared, though none follows.
+        """
+        left = head.length
+        length: int | str = UNKNOWN_LENGTH if left < 0 else left
+        self.keep = head.keep_alive
+        if bodyless or head.status in (204, 205, 304):
+            if head.status == 304:
+                declared = head.fields.get(b"content-length")
+                length = UNKNOWN_LENGTH if declared is None else int(declared)
+            elif not bodyless:
+                length = 0
+                self.keep = self.keep and not left
+            left = 0
+        self._left = left
+        if left == CHUNKED:
             self._chunks = ChunkedReader()
+        elif left == UNTIL_CLOSE:
+            self.until_close = True
+        return length
 
     def body(self, data: bytes) -> tuple[bytes, bool]:
         """The payload in `data`, and whether the body ends with it. Raises BadHead where the framing is malformed."""
@@ -82,17 +103,19 @@ class AnswerReader:
                 self._left = left - size
                 return data, False
             if size > left:
-                self.clean = False
+                self.keep = False
                 data = data[:left]
             return data, True
         chunks = self._chunks
         if chunks is None:
-            if left == 0:
-                self.clean = not data
-                return b"", True
-            return data, False
+            if self.until_close:
+                return data, False
+            if data:
+                self.keep = False
+            return b"", True
         payload = chunks.feed(data)
         if not chunks.done:
             return payload, False
-        self.clean = not chunks.rest
+        if chunks.rest:
+            self.keep = False
         return payload, True

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.backends.reader import MOST_HEAD, MOST_INTERIM, AnswerReader
-from edge.wire.head import CHUNKED, BadHead
+from edge.wire.head import BadHead, answer_head
 
 WIRE = (
     b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -32,8 +32,8 @@ def read(pieces):
             statuses.append(head.status)
             piece = reader.rest
             if head.status >= 200:
-                reader.expect(head.length)
-    return statuses, body, done, reader.clean
+                reader.expect(head, False)
+    return statuses, body, done, reader.keep
 
 
 @given(st.lists(st.integers(1, len(WIRE) - 1), max_size=12))
@@ -49,7 +49,7 @@ def test_no_bytes_make_it_fail_otherwise_than_by_saying_so(data):
     with contextlib.suppress(BadHead):
         reader.head(data)
     chunks = AnswerReader()
-    chunks.expect(CHUNKED)
+    chunks.expect(answer_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"), False)
     with contextlib.suppress(BadHead):
         chunks.body(data)
 
@@ -57,11 +57,11 @@ def test_no_bytes_make_it_fail_otherwise_than_by_saying_so(data):
 def test_what_follows_a_body_is_noticed():
     assert read([WIRE + b"HTTP/1.1 200 OK\r\n\r\n"])[3] is False
     reader = AnswerReader()
-    reader.expect(3)
+    head = answer_head(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n")
+    assert reader.expect(head, False) == 3
+    assert reader.keep
     assert reader.body(b"abcd") == (b"abc", True)
-    assert not reader.clean
-    reader.begin()
-    assert reader.clean
+    assert not reader.keep
 
 
 def test_heads_are_bounded():
