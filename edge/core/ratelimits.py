@@ -69,7 +69,7 @@ def refusing(verdict: Verdict) -> Standing:
 def refusal(verdict: Verdict, dialect: str, now: float) -> Refusal:
     """The refusal of a verdict that did not pass: `rate-limited`, or `budget-spent` where a calendar period is used up.
 
-    Trying again is pointless before a budget's reset, and where a request is larger than the whole limit.
+    Trying again is pointless before a budget's reset, and where a request is larger than the whole limit: `retry` is False, and SDKs are told so.
     """
     tight = refusing(verdict)
     level = tight.level
@@ -78,8 +78,6 @@ def refusal(verdict: Verdict, dialect: str, now: float) -> Refusal:
     told = pairs(verdict.standings, dialect, now)
     if not endless:
         told += after(seconds)
-    if level.calendar or endless:
-        told.append((b"x-should-retry", b"false"))
     return Refusal(
         "budget-spent" if level.calendar else "rate-limited",
         _say(level, tight, endless),

@@ -22,13 +22,15 @@ BYTES_PER_AUDIO_SECOND: Final = 4000
 STEPS: Final = 30
 """Steps assumed for a picture where the request names none."""
 
+BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens", "options.num_predict")
+"""How requests spell the bound of an answer."""
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "tokens": ("max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "options"),
+    "tokens": (*BOUNDS, "n", "best_of"),
     "speech": ("input", "text"),
     "transcription": (),
     "images": ("n", "batch_size", "n_iter", "steps", "num_inference_steps"),
 }
-"""The fields of a body that say what it may cost, by the name of what meters it."""
+"""The fields of a body that say what it may cost, by the name of what meters it; a dot looks inside an object."""
 
 
 @frozen
@@ -37,6 +39,10 @@ class Worst:
 
     told: Mapping[str, float] = field(factory=dict)
     assumed: Mapping[str, float] = field(factory=dict)
+
+    def counts(self, unit: str) -> bool:
+        """Whether such a request can cost any of a unit: a spent budget of tokens is no reason to refuse a list of models."""
+        return unit in self.told or unit in self.assumed
 
     def of(self, unit: str, amount: int) -> float:
         """What to reserve under a limit of `amount`: a guess alone never makes a request larger than the whole limit."""
@@ -68,7 +74,9 @@ def worst_case(units: str, fields: Mapping[str, Any], length: int | None) -> Wor
 
 
 def count(value: object) -> int | None:
-    """A number of things that a body names, None for anything that is none: -1 means no bound to some servers."""
+    """A number of things that a body names (digits in a form), None for anything else: -1 means no bound to some servers."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        return int(value)
     return value if type(value) is int and value >= 0 else None
 
 
@@ -89,8 +97,5 @@ def pictures(fields: Mapping[str, Any]) -> tuple[int, int | None]:
 
 def _most(fields: Mapping[str, Any]) -> int | None:
     """The bound that a request sets to its answer's tokens; the largest where it sets several."""
-    options = fields.get("options")
-    told = [fields.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens")]
-    if isinstance(options, Mapping):
-        told.append(options.get("num_predict"))
+    told = [fields.get(name) for name in BOUNDS]
     return max((known for each in told if (known := count(each)) is not None), default=None)

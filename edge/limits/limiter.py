@@ -105,9 +105,10 @@ class Limiter:
     async def reserve(
         self, exchange: Exchange, worst: Worst, now: float, dialect: str = "openai"
     ) -> Reservation | Refusal:
-        """Charge the worst case to every limit of units, to all or to none; settle it when the truth is known."""
+        """Charge the worst case to every limit of units that it can cost, to all or to none; settle it when the truth is
+        known."""
         key, service = _who(exchange)
-        levels = self._ladders.of(service, key).units
+        levels = tuple(level for level in self._ladders.of(service, key).units if worst.counts(level.unit))
         if not levels:
             return Reservation(settled=True)
         amounts = tuple(worst.of(level.unit, level.amount) for level in levels)

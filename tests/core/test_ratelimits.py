@@ -60,13 +60,11 @@ def test_a_spent_rate_says_when_to_come_back():
     assert (told.reason, told.status, told.retry, told.retry_after) == ("rate-limited", 429, True, 0.9995)
     assert (b"retry-after-ms", b"1000") in told.extra
     assert (b"x-ratelimit-remaining-requests", b"0") in told.extra
-    assert not any(name == b"x-should-retry" for name, _ in told.extra)
 
 
 def test_a_spent_budget_tells_sdks_not_to_try_again():
     told = refusal(Verdict(False, [(TOKENS, 1000, 3600.0, 1, 3600.0)], None), "openai", 0)
     assert (told.reason, told.status, told.retry, told.retry_after) == ("budget-spent", 429, False, 3600.0)
-    assert (b"x-should-retry", b"false") in told.extra
     assert "1000 tokens a day" in told.message
 
 

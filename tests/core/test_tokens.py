@@ -13,7 +13,7 @@ def test_the_bound_of_an_answer_is_told_and_the_prompt_is_guessed():
     [
         {"max_completion_tokens": 50},
         {"max_output_tokens": 50},
-        {"options": {"num_predict": 50}},
+        {"options.num_predict": 50},
         {"max_tokens": 9, "max_completion_tokens": 50},
     ],
 )
@@ -22,7 +22,7 @@ def test_every_spelling_of_the_bound_is_read_and_the_largest_counts(fields):
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"options": {"num_predict": -1}}, {"max_tokens": None}, {"max_tokens": True}, {"options": 3}]
+    "fields", [{}, {"options.num_predict": -1}, {"max_tokens": None}, {"max_tokens": True}, {"max_tokens": "many"}]
 )
 def test_without_a_bound_the_documented_default_is_assumed(fields):
     worst = worst_case("tokens", fields, 30)
@@ -59,6 +59,20 @@ def test_pictures_are_counted_with_their_steps():
     assert worst_case("images", {"n": -4}, 0).told["images"] == 1
     assert worst_case("images", {}, 0).assumed == {"steps": STEPS}
     assert worst_case("images", {"num_inference_steps": 7}, 0).told["steps"] == 7
+
+
+def test_a_form_spells_its_numbers_in_digits():
+    assert worst_case("images", {"n": "3", "steps": "20"}, 0).told == {"bytes": 0, "images": 3, "steps": 60}
+    assert worst_case("images", {"n": "9" * 20}, 0).told["images"] == 1
+
+
+def test_a_request_can_only_cost_what_it_is_metered_by():
+    assert [unit for unit in ("tokens", "images", "steps", "bytes") if worst_case("images", {}, 0).counts(unit)] == [
+        "images",
+        "steps",
+        "bytes",
+    ]
+    assert not worst_case("", {}, 0).counts("tokens")
 
 
 def test_anything_else_costs_its_bytes():

@@ -81,7 +81,14 @@ def test_a_refused_reservation_says_that_trying_again_is_pointless():
     limits = limiter(key=scope("100 tokens/day"))
     told = now_of(limits.reserve(exchange(), Worst({"tokens": 101}), NOON))
     assert told.reason == "budget-spent" and not told.retry
-    assert (b"x-should-retry", b"false") in told.extra
+
+
+def test_a_spent_budget_of_one_unit_is_no_reason_to_refuse_what_costs_none_of_it():
+    limits = limiter(key=scope("100 tokens/day", "5 images/day"))
+    now_of(limits.reserve(exchange(), Worst({"tokens": 100}), NOON))
+    assert isinstance(now_of(limits.reserve(exchange(), Worst({"bytes": 9}), NOON)), Reservation)
+    assert isinstance(now_of(limits.reserve(exchange(), Worst({"images": 1}), NOON)), Reservation)
+    assert isinstance(now_of(limits.reserve(exchange(), Worst({}, {"tokens": 1}), NOON)), Refusal)
 
 
 def test_an_answer_that_failed_gives_everything_back():
@@ -124,7 +131,7 @@ def test_without_counters_nobody_passes():
             raise StoreError("gone")
 
     limits = Limiter(Limits(key=scope("1/minute", "1 tokens/day")), Broken())
-    for told in (now_of(limits.take(exchange(), NOON)), now_of(limits.reserve(exchange(), Worst(), NOON))):
+    for told in (now_of(limits.take(exchange(), NOON)), now_of(limits.reserve(exchange(), Worst({"tokens": 1}), NOON))):
         assert (told.reason, told.status, told.retry_after) == ("store-unavailable", 503, 1.0)
 
 
