@@ -15,9 +15,9 @@ class Window:
     _spent: float = 0.0
     _at: float = 0.0
 
-    def spend(self, now: float) -> bool:
-        """Counts one more; False when that is too many."""
-        self._spent = max(0.0, self._spent - (now - self._at) * self.most / self.span) + 1
+    def spend(self, now: float, cost: float = 1) -> bool:
+        """Counts one more, or `cost`; False when that is too many."""
+        self._spent = max(0.0, self._spent - (now - self._at) * self.most / self.span) + cost
         self._at = now
         return self._spent <= self.most
 
@@ -40,9 +40,9 @@ class Budget:
         if not self._resets.spend(now):
             raise H2Error(ENHANCE_YOUR_CALM, "too many streams are reset")
 
-    def control(self, now: float) -> None:
-        """A frame came that carries no request, no payload and no room for payload."""
-        if not self._controls.spend(now):
+    def control(self, now: float, cost: float = 1) -> None:
+        """A frame came that carries no request, no payload (or next to none: `cost` below 1) and no room for payload."""
+        if not self._controls.spend(now, cost):
             raise H2Error(ENHANCE_YOUR_CALM, "too many control frames")
 
     def useful(self, frames: float) -> None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
@@ -18,6 +18,7 @@ from edge.wire.h2_frames import (
     NO_ERROR,
     StreamError,
 )
+from edge.wire.h2_tunnel import Http2Tunnel
 from edge.wire.hpack import encode_head
 from edge.wire.request import Request, TunnelEnd
 
@@ -113,6 +114,11 @@ class Stream:
         self._end: TunnelEnd | None = None
         self._held: list[bytes] = []
 
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has gone out to its end, and only the rest of the upload is read away."""
+        return self._deadline > 0
+
     # From the connection: bytes of the client
 
     def expect_tunnel(self) -> None:
@@ -133,7 +139,7 @@ class Stream:
                 self._connection.reset(self, NO_ERROR)
         else:
             self._uncredited += size
-            self._connection.hold(size)
+            self._connection.inbound.hold(size)
             if self._end is not None:
                 if payload:
                     self._end.dataReceived(payload)
@@ -224,6 +230,8 @@ class Stream:
             self._connection.reset(self, self.reset_code)
         elif not self.remote_open:
             self._connection.forget(self)
+        elif self._connection.going:
+            self._connection.reset(self, NO_ERROR)
         else:
             self.discarding = True
             self._idle_since = self._connection.now()
@@ -272,7 +280,8 @@ class Stream:
         """What was held back is taken: the client may send as much again."""
         if self._uncredited:
             size, self._uncredited = self._uncredited, 0
-            self._connection.unhold(size)
+            self._connection.inbound.hold(-size)
+            self._connection.settle()
             self._credit(size)
 
     def _credit(self, size: int) -> None:
@@ -288,7 +297,8 @@ class Stream:
         self._held.clear()
         if self._uncredited:
             size, self._uncredited = self._uncredited, 0
-            self._connection.unhold(size)
+            self._connection.inbound.hold(-size)
+            self._connection.settle()
         if self.queue or self.head is not None:
             self._sender.drop(self)
 
@@ -342,7 +352,9 @@ class Stream:
             self._connection.reset(self, INTERNAL_ERROR)
 
     def inform(self, status: int, pairs: Iterable[Pair]) -> None:
-        if not self.closed and self.head is None:
+        if self.closed or self.head is not None:
+            return
+        if status == 100 or not self._sender.paused:
             self._connection.inform(self, encode_head(status, pairs, None))
 
     def register(self, producer: IPushProducer) -> None:
@@ -387,34 +399,3 @@ class Stream:
         if not self.closed:
             # What TCP calls a reset is CANCEL here (RFC 8441 5).
             self._connection.reset(self, CANCEL)
-
-
-class Http2Tunnel:
-    """The client's side of a stream that was switched."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    def write(self, data: bytes) -> None:
-        if data:
-            self._stream.send(data)
-
-    def registerProducer(self, producer: Any, streaming: bool = True) -> None:
-        self._stream.register(producer)
-
-    def unregisterProducer(self) -> None:
-        self._stream.unregister()
-
-    def pauseProducing(self) -> None:
-        self._stream.pause_tunnel()
-
-    def resumeProducing(self) -> None:
-        self._stream.resume_body()
-
-    def loseConnection(self) -> None:
-        self._stream.close_tunnel()
-
-    def abortConnection(self) -> None:
-        self._stream.abort_tunnel()

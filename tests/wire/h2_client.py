@@ -56,6 +56,7 @@ class Wire:
         self.full = False
         self.closing = False
         self.aborted = False
+        self.held = False
 
     def write(self, data):
         assert type(data) is bytes and data
@@ -76,6 +77,13 @@ class Wire:
             if self.producer is not None:
                 self.producer.resumeProducing()
         return data
+
+    def pauseProducing(self):
+        assert not self.held
+        self.held = True
+
+    def resumeProducing(self):
+        self.held = False
 
     def registerProducer(self, producer, streaming):
         assert self.producer is None and streaming

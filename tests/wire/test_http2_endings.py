@@ -293,7 +293,7 @@ def test_a_websocket_goes_both_ways():
     made.loseConnection()
     talk.client.end_stream(number)
     talk.pump()
-    assert talk.body(number) == b"pongbye" and talk.of(number, StreamEnded) and not talk.http2._streams
+    assert talk.body(number) == b"pongbye" and talk.of(number, StreamEnded) and not talk.http2.streams
 
 
 def test_bytes_before_the_switch_wait_for_it():
@@ -312,7 +312,7 @@ def test_a_client_that_ends_its_side_is_told():
     assert len(end.lost) == 1 and end.lost[0].check(ConnectionDone)
     made.loseConnection()
     talk.pump()
-    assert talk.of(number, StreamEnded) and not talk.http2._streams
+    assert talk.of(number, StreamEnded) and not talk.http2.streams
 
 
 def test_an_end_that_knows_half_closes_keeps_its_own_side():
@@ -393,6 +393,6 @@ def test_nothing_is_left_behind_by_many_streams():
         raw.hand.requests.clear()
         raw.clock.advance(0.1)
     connection = raw.http2
-    assert not connection._streams and len(connection._ended) <= 256 and connection._held == 0
+    assert not connection.streams and len(connection.ended) <= 256 and connection.inbound._held == 0
     assert not connection.sender.ready and not connection.sender.blocked and connection.sender.queued == 0
-    assert connection._in_window + connection._owed == connection._window
+    assert connection.inbound.left + connection.inbound._owed == connection.inbound.size

@@ -114,6 +114,41 @@ def test_control_frames_of_a_client_that_reads_nothing_are_bounded(flood):
     assert raw.wire.aborted and len(raw.wire.dataBuffer) < 1000 + 16 * 1024 + 100
 
 
+def test_crumbs_of_data_are_a_flood_but_not_at_a_person_s_pace():
+    raw = Raw()
+    raw.send(raw.headers(1, POST, end=False))
+    Sink().drink(raw.request)
+    for _ in range(5000):
+        raw.send(data(1, b"key"))
+        raw.clock.advance(0.02)
+    assert raw.goaway() is None
+    raw.send(data(1, b"x") * 12_000)
+    assert raw.goaway() == ENHANCE_YOUR_CALM
+
+
+def test_many_requests_of_one_read_take_turns_with_other_work():
+    raw = Raw(hello)
+    whole = b"".join(raw.headers(number) for number in range(1, 1001, 2))
+    raw.send(whole[:-5])
+    assert len(raw.hand.requests) == 50 and raw.wire.held
+    raw.send(whole[-5:])
+    assert len(raw.hand.requests) == 50
+    for _ in range(20):
+        raw.clock.advance(0)
+    assert len(raw.hand.requests) == 500 and not raw.wire.held and not raw.clock.getDelayedCalls()
+    assert [number for kind, _, number, _ in raw.frames() if kind == HEADERS] == list(range(1, 1001, 2))
+
+
+@pytest.mark.parametrize("how", ["lost", "cut"])
+def test_an_end_between_turns_leaves_no_timer(how):
+    raw = Raw(hello)
+    raw.send(b"".join(raw.headers(number) for number in range(1, 1001, 2)))
+    if how == "cut":
+        raw.http2.close_now()
+    raw.leave()
+    assert not raw.clock.getDelayedCalls() and len(raw.hand.requests) == 50
+
+
 def test_an_ordinary_busy_connection_is_no_flood():
     raw = Raw(hello)
     for number in range(1, 10_001, 2):

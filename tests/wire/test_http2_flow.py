@@ -35,7 +35,7 @@ def test_a_window_of_zero_waits_without_a_timer_and_goes_on_when_it_opens():
     raw.send(window(1, 3))
     assert raw.frames() == [(DATA, 0, 1, b"hel")]
     raw.send(window(1, 100))
-    assert raw.frames() == [(DATA, 1, 1, b"lo")] and not raw.http2._streams
+    assert raw.frames() == [(DATA, 1, 1, b"lo")] and not raw.http2.streams
 
 
 def test_an_empty_answer_needs_no_window():
@@ -54,7 +54,7 @@ def test_a_window_may_become_negative():
     talk.pump()
     talk.client.update_settings({INITIAL: 10_000})
     talk.pump()
-    assert talk.http2._streams[number].out_window == -30_000
+    assert talk.http2.streams[number].out_window == -30_000
     talk.request.send(b"b" * 5_000)
     talk.pump()
     assert len(talk.body(number)) == 40_000
@@ -162,11 +162,11 @@ def test_answers_to_a_client_that_does_not_read_wait_as_streams():
     raw = Raw(lambda request: request.reply(200, [], b"x" * 1000), room=20_000, h2_streams=50)
     for number in range(1, 2001, 2):
         raw.send(raw.headers(number))
-        if raw.http2._state == 3:
+        if raw.http2.closed:
             break
     # What is not read holds its stream, so that the limit of streams is the limit of memory, and asking on is a flood.
     assert len(raw.wire.dataBuffer) < 20_000 + 200 * 13 + 3_000
-    assert raw.http2._state == 3 and raw.frames()[-1][3][4:8] == ENHANCE_YOUR_CALM.to_bytes(4, "big")
+    assert raw.http2.closed and raw.frames()[-1][3][4:8] == ENHANCE_YOUR_CALM.to_bytes(4, "big")
 
 
 def test_answers_that_waited_for_the_transport_come_whole_and_once():
@@ -177,7 +177,7 @@ def test_answers_that_waited_for_the_transport_come_whole_and_once():
         found += raw.frames()
     assert sorted(number for kind, _, number, _ in found if kind == HEADERS) == list(range(1, 41, 2))
     assert sum(len(payload) for kind, _, _, payload in found if kind == DATA) == 20_000
-    assert not raw.http2._streams
+    assert not raw.http2.streams
 
 
 def test_unpausable_sources_against_a_client_that_does_not_read_are_bounded():
@@ -241,13 +241,13 @@ def test_many_uploads_that_stand_still_are_bounded_together():
     for number in range(1, 101, 2):
         raw.send(raw.headers(number, POST, end=False))
         for _ in range(4):
-            if raw.http2._in_window >= 16_384:
+            if raw.http2.inbound.left >= 16_384:
                 raw.send(data(number, b"x" * 16_384))
                 sent += 16_384
     assert sent <= 4 * 65_536 + 100_000 + 65_536
     for request in raw.hand.requests:
         request.abort()
-    assert raw.http2._in_window > 3 * 65_536 and raw.http2._held == 0
+    assert raw.http2.inbound.left > 3 * 65_536 and raw.http2.inbound._held == 0
 
 
 def test_more_than_the_connections_window_ends_it():

@@ -319,7 +319,7 @@ def test_an_early_refusal_can_be_read_and_gives_the_windows_back():
         talk.pump()
     talk.client.send_data(number, b"", end_stream=True)
     talk.pump()
-    assert not talk.of(number, StreamReset) and not talk.http2._streams
+    assert not talk.of(number, StreamReset) and not talk.http2.streams
     assert talk.client.outbound_flow_control_window > 3 * talk.server.limits.h2_window
     other = talk.ask()
     assert talk.status(other) == 401
@@ -332,6 +332,22 @@ def test_after_an_early_refusal_a_silent_client_is_told_to_stop():
     talk.pump()
     assert [event.error_code for event in talk.of(number, StreamReset)] == [NO_ERROR]
     assert talk.status(talk.ask()) == 401
+
+
+def test_after_an_early_refusal_in_a_drain_nobody_waits_for_the_upload():
+    raw = Raw()
+    raw.send(raw.headers(1, POST, end=False))
+    raw.server.drain()
+    raw.request.reply(401, [], b"no")
+    assert raw.frames()[-1] == (RST_STREAM, 0, 1, NO_ERROR.to_bytes(4, "big")) and raw.wire.closing
+
+
+def test_interim_answers_are_not_piled_up_for_a_client_that_does_not_read():
+    raw = Raw(room=100)
+    raw.send(raw.headers(1))
+    for _ in range(1000):
+        raw.request.channel.inform(103, [(b"link", b"</a.css>")])
+    assert len(raw.wire.dataBuffer) < 200
 
 
 def test_after_an_early_refusal_only_so_much_is_read_away():
