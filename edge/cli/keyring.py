@@ -25,11 +25,14 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @contextmanager
-def keyring(places: Places, *, writing: bool = True) -> Iterator[Keyring]:
-    """The keys of the data folder that a verb works with. Rules that cannot be are told as a usage error."""
+def keyring(places: Places, *, writing: bool = True, empty: bool = False) -> Iterator[Keyring]:
+    """The keys of the data folder that a verb works with. Rules that cannot be are told as a usage error.
+
+    A verb that only reads needs keys to be there, unless `empty` will do.
+    """
     folder = places.writing() if writing else places.folder
     record = SqliteKeyRecord(folder)
-    if not writing and not record.exists:
+    if not (writing or empty or record.exists):
         raise click.ClickException(
             f"{folder} holds no keys yet; `aigate keys create` makes one, --data DIR names another folder"
         )

@@ -1,5 +1,6 @@
 """`aigate keys`: the verbs, each loaded when it is asked for; alone on a terminal, a menu."""
 
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -55,4 +56,9 @@ def command(ctx: click.Context, places: Places) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    raise click.UsageError("say what to do with keys.", ctx)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("say what to do with keys; the menu needs a terminal.", ctx)
+    # Imported here: a terminal's modules are of no use to scripts.
+    from edge.cli.keys_menu import menu
+
+    menu(places)

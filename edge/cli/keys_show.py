@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,7 +10,7 @@ import click
 from edge.cli.common import Places, common
 from edge.cli.keyring import as_json, choose, chosen, keyring, state, tell_json
 from edge.cli.tables import details, table
-from edge.core.keyrecord import KeyRecord
+from edge.core.keyrecord import HistoryEntry, KeyRecord
 from edge.core.keys import Key
 from edge.core.secrets import LONGEST, possible
 from edge.core.times import span, stamp
@@ -28,19 +28,7 @@ def list_(places: Places, user: str | None, as_json: bool) -> None:
     if as_json:
         tell_json([record.to_json() for record in records])
         return
-    now = time.time()
-    rows = [
-        (
-            record.id,
-            record.key.user,
-            " ".join(sorted(record.key.services)),
-            state(record, now),
-            _rules(record),
-            record.description,
-        )
-        for record in records
-    ]
-    table(("ID", "USER", "SERVICES", "STATE", "RULES", "DESCRIPTION"), rows)
+    table_of_keys(records)
 
 
 @click.command("show")
@@ -55,12 +43,7 @@ def show(places: Places, start: str | None, user: str | None, as_json: bool) -> 
         told = [record.to_json() for record in records]
         tell_json(told if user is not None else told[0])
         return
-    now = time.time()
-    for number, record in enumerate(records):
-        if number:
-            click.echo()
-        known = record.to_json() | {"state": state(record, now)}
-        details({name: value for name, value in known.items() if value not in (None, "", [], False)})
+    tell_details(records)
 
 
 @click.command("history")
@@ -79,17 +62,7 @@ def history(places: Places, start: str | None, user: str | None, as_json: bool) 
     if as_json:
         tell_json([entry.to_json() for entry in entries])
         return
-    rows = [
-        (
-            stamp(entry.at) or "",
-            entry.key,
-            entry.action,
-            entry.by,
-            _told(entry.detail),
-        )
-        for entry in entries
-    ]
-    table(("WHEN", "KEY", "ACTION", "BY", "WHAT"), rows)
+    tell_history(entries)
 
 
 @click.command("validate")
@@ -148,6 +121,32 @@ def export(places: Places, runtime_wanted: bool, as_json: bool) -> None:
         tell_json({"file": str(path), "generation": header.generation, "keys": header.count})
     else:
         click.echo(f"{path}: {header.count} keys, generation {header.generation}")
+
+
+def table_of_keys(records: Sequence[KeyRecord]) -> None:
+    """Keys, one a line."""
+    now = time.time()
+    rows = [
+        (each.id, each.key.user, " ".join(sorted(each.key.services)), state(each, now), _rules(each), each.description)
+        for each in records
+    ]
+    table(("ID", "USER", "SERVICES", "STATE", "RULES", "DESCRIPTION"), rows)
+
+
+def tell_details(records: Sequence[KeyRecord]) -> None:
+    """All that is known of keys."""
+    now = time.time()
+    for number, record in enumerate(records):
+        if number:
+            click.echo()
+        known = record.to_json() | {"state": state(record, now)}
+        details({name: value for name, value in known.items() if value not in (None, "", [], False)})
+
+
+def tell_history(entries: Sequence[HistoryEntry]) -> None:
+    """Changes, one a line."""
+    rows = [(stamp(entry.at) or "", entry.key, entry.action, entry.by, _told(entry.detail)) for entry in entries]
+    table(("WHEN", "KEY", "ACTION", "BY", "WHAT"), rows)
 
 
 def _reason(key: Key, now: float) -> str:
