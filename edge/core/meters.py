@@ -106,7 +106,7 @@ class Meter:
             return {"characters": self._length if text is None else text}
         if self._units == "images":
             images, steps = tokens.pictures(self._fields)
-            return {"images": images} if steps is None else {"images": images, "steps": images * steps}
+            return {"images": images, "steps": images * (tokens.STEPS if steps is None else steps)}
         return {}
 
     def _tokens(self, complete: bool) -> Mapping[str, float]:

@@ -67,6 +67,14 @@ def endpoint(reactor: Any, at: Where, ca_file: Path | None, timeout: float) -> I
     return wrapClientTLS(optionsForClientTLS(at.host, trustRoot=roots), plain)
 
 
+def password(file: Path | None) -> str:
+    """The password in a file, "" for no file. Raises StoreError where it cannot be read."""
+    try:
+        return file.read_text("utf-8").strip() if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{file}: the Redis password cannot be read") from error
+
+
 class Speaking(Factory):
     """Makes txredisapi's protocol, imported only now since it imports the reactor; greeting the server is ours."""
 
@@ -110,6 +118,22 @@ class RedisLink:
             retryPolicy=backoffPolicy(0.2, 5.0, 1.6),
             clock=self._clock,
             prepareConnection=lambda protocol: Deferred.fromCoroutine(self._greet(protocol)),
+        )
+
+    @classmethod
+    def to(
+        cls,
+        reactor: Any,
+        url: str,
+        username: str = "",
+        password_file: Path | None = None,
+        ca_file: Path | None = None,
+        timeout: float = 0.25,
+    ) -> "RedisLink":
+        """A link as configured. Raises ValueError for a wrong URL and StoreError for a file that cannot be read."""
+        at = where(url)
+        return cls(
+            str(at), endpoint(reactor, at, ca_file, timeout), reactor, timeout, username, password(password_file), at.db
         )
 
     def start(self) -> None:

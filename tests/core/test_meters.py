@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.core.meters import EDGE, OBJECT, PIECE, Meter
+from edge.core.tokens import STEPS
 
 SSE = b"text/event-stream; charset=utf-8"
 FORGED = json.dumps(
@@ -171,5 +172,5 @@ def test_speech_and_pictures_are_counted_from_the_request():
     assert metered(b"RIFF", units="speech", fields={"input": "hello"}).result() == {"characters": 5}
     assert metered(b"RIFF", units="speech", length=7).result() == {"characters": 7}
     assert metered(b"{}", units="images", fields={"n": 2, "steps": 4}).result() == {"images": 2, "steps": 8}
-    assert metered(b"{}", units="images").result() == {"images": 1}
+    assert metered(b"{}", units="images").result() == {"images": 1, "steps": STEPS}
     assert metered(b"{}", units="").result() == {}

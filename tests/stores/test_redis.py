@@ -282,3 +282,20 @@ def test_a_password_in_the_address_is_refused_without_repeating_it():
     with pytest.raises(ValueError, match="password_file") as raised:
         where("redis://:hunter2@127.0.0.1/0")
     assert "hunter2" not in str(raised.value)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_link_is_made_as_configured(redis, tmp_path):
+    server = redis("--requirepass", "open-sesame")
+    (tmp_path / "secret").write_text("open-sesame\n")
+    link = RedisLink.to(reactor, f"unix://{server.path}?db=1", password_file=tmp_path / "secret", timeout=2.0)
+    link.start()
+    assert (await RedisCounters(link, UTC).take([level("9/minute")], [1], NOON)).passed
+    await link.stop()
+    with pytest.raises(StoreError):
+        await RedisCounters(link, UTC).take([level("9/minute")], [1], NOON)
+
+
+def test_a_password_that_cannot_be_read_stops_the_start(tmp_path):
+    with pytest.raises(StoreError, match="missing"):
+        RedisLink.to(reactor, "redis://127.0.0.1", password_file=tmp_path / "missing")
