@@ -1,16 +1,16 @@
 """The way to one server of a service: what the forwarder needs, over treq."""
 
-from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from edge.backends.errand import Inform
 from edge.backends.failures import UpstreamRefused, UpstreamTimeout, cause_of
 from edge.backends.rawheaders import RawHeaders
 from edge.backends.target import Target, UpstreamURL
-from edge.core.headers import Fields, Pair
+from edge.core.headers import Pair
 from edge.core.refusal import Refusal
 from edge.wire.body import Body
 
@@ -51,9 +51,7 @@ class Way:
         bases = tuple(scheme + b"://" + netloc + target.base for scheme in schemes)
         return cls(base, target, client, timeouts, bases, netloc, own)
 
-    def send(
-        self, method: str, path: bytes, pairs: list[Pair], body: Body | None, inform: Callable[[int, Fields], None]
-    ) -> "Deferred[Any]":
+    def send(self, method: str, path: bytes, pairs: list[Pair], body: Body | None, inform: Inform) -> "Deferred[Any]":
         """The answer to a request; fails with an UpstreamFailure, or with what failed the body."""
         sent: Deferred[Any] = self.client.request(
             method,

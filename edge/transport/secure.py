@@ -38,7 +38,17 @@ class _Creator:
         return self.contexts.server_connection(tlsProtocol)
 
 
+def _break_off(p: Any) -> None:
+    """Abort without TLS's farewell, after which a cut would look like an orderly end (RFC 8446 6.1)."""
+    p._aborted = True
+    p.disconnecting = True
+    p.transport.abortConnection()
+
+
 class _LeanTLS(LeanTLS):
+    def abortConnection(self) -> None:
+        _break_off(self)
+
     def _shutdownTLS(self) -> None:
         super()._shutdownTLS()
         self.factory.said_farewell(self)
@@ -46,6 +56,9 @@ class _LeanTLS(LeanTLS):
 
 class _StockTLS(BufferingTLSTransport):
     factory: Any
+
+    def abortConnection(self) -> None:
+        _break_off(self)
 
     def _shutdownTLS(self) -> None:
         super()._shutdownTLS()

@@ -1,6 +1,7 @@
 """Hands an admitted request to its service and the answer back, changing as little as a gate must."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -68,7 +69,12 @@ class Outward(Protocol):
         """What `Origin` says to it."""
 
     def send(
-        self, method: str, path: bytes, pairs: list[Pair], body: Body | None, inform: Callable[[int, Fields], None]
+        self,
+        method: str,
+        path: bytes,
+        pairs: list[Pair],
+        body: Body | None,
+        inform: Callable[[int, Sequence[Pair]], None],
     ) -> Deferred[Any]:
         """The Answer."""
 
@@ -194,7 +200,7 @@ class Forward:
             sent = outward.upgrade(upgrade, path, pairs)
         else:
             body = request.body if request.body.length else None
-            sent = outward.send(request.verb, path, pairs, body, request.inform)
+            sent = outward.send(request.verb, path, pairs, body, partial(_inform, request))
         ledger.overhead = self.clock.seconds() - started - ledger.queued
         request.gone = lambda reason: sent.cancel()
         try:
@@ -283,6 +289,11 @@ class Forward:
         back = self._sent_back(request, answer, outward)
         request.gone = None
         request.begin(answer.code, back, None, self.filter_models(whole, kind, key), True, answer.phrase)
+
+
+def _inform(request: Request, status: int, pairs: Sequence[Pair]) -> None:
+    """Passes an interim answer on, by the same rules as the final one."""
+    request.inform(status, sent_back(Fields(list(pairs)), request.origin_allowed is not None))
 
 
 class Collected:

@@ -9,7 +9,7 @@ from edge.wire.limits import WireLimits
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]{1,256}")
-_PATH = re.compile(rb"/[!-~]*")
+_PATH = re.compile(rb"/[!\"$-~]*")
 _TEXT = bytes(code for code in range(256) if (code >= 0x20 and code != 0x7F) or code == 0x09)
 
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})

@@ -14,7 +14,8 @@ from edge.core.refusal import Refusal
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]"
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}) ([!-~]+) HTTP/1\.([01])")
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}) ([!\"$-~]+) HTTP/1\.([01])")
+# Without "#": a fragment is never sent (RFC 9110 7.1), and servers differ in where they cut one off.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _VALUE + rb"*))?")
 _NAME = re.compile(TOKEN + rb"{1,256}")
 _TEXT = bytes(code for code in range(256) if (code >= 0x20 and code != 0x7F) or code == 0x09)

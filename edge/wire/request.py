@@ -246,10 +246,10 @@ class Request:
         if on_end is not None:
             on_end()
 
-    def inform(self, status: int, fields: Fields) -> None:
-        """Passes an interim 1xx answer on, while the final one is still to come."""
+    def inform(self, status: int, pairs: Iterable[Pair]) -> None:
+        """Passes an interim 1xx answer on, while the final one is still to come; `pairs` without hop-by-hop fields."""
         if not self.answered and not self.finished:
-            self.channel.inform(status, fields.pairs)
+            self.channel.inform(status, pairs)
 
     def ended(self, well: bool) -> None:
         """A switched connection is over."""

@@ -42,7 +42,7 @@ class Line:
             data, self.held = self.held[:most], self.held[most:]
             return data
         try:
-            data = self.socket.recv(most)
+            data = self.socket.recv(min(most, 65536))
         except OSError:
             raise Left from None
         if not data:

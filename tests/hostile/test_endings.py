@@ -144,9 +144,11 @@ def test_an_answer_ended_by_the_end_of_the_connection_is_told_so(gate: Gate, rog
     for protocol in ("h1", "h2"):
         assert fetch(gate, "/any/api/until-close", protocol) == (200, b"hello", True)
         assert not fetch(gate, "/any/api/until-reset", protocol)[2]
-    with Client(gate) as client:
-        got = client.send(client.head("GET", "/any/api/until-reset", version="1.0")).take()
-        assert got.end == "reset", "a client of HTTP/1.0 must not take the cut answer for complete"
+    # A client of HTTP/1.0 must not take the cut answer for complete either: no farewell of TLS's, and a reset of TCP's.
+    for listener, ends in (("https", ("cut", "reset")), ("plain", ("reset",))):
+        with Client(gate, listener) as client:
+            got = client.send(client.head("GET", "/any/api/until-reset", version="1.0")).take()
+            assert got.end in ends
 
 
 def test_a_post_is_never_sent_twice(gate: Gate, rogue: Rogue) -> None:
@@ -167,3 +169,23 @@ def test_a_post_is_never_sent_twice(gate: Gate, rogue: Rogue) -> None:
         got = client.send(client.head("POST", "/any/api/dies", "Content-Length: 0")).take()
         assert got.status == 502
         assert rogue.seen["/dies"] - before == 2
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_interim_answers_pass_without_what_belongs_to_one_connection(gate: Gate, rogue: Rogue, protocol: str) -> None:
+    rogue.raw(
+        "/early",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\n\r\n"
+        + LENGTH,
+        "keep",
+    )
+    if protocol == "h2":
+        assert fetch(gate, "/any/api/early", "h2") == (200, b"hello world", True)
+        return
+    with Client(gate) as client:
+        client.send(client.head("GET", "/any/api/early"))
+        while client.held.count(b"\r\n\r\n") < 2:
+            assert client.more()
+        interim = client.held.partition(b"\r\n\r\n")[0]
+        assert interim == b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>"
+        assert client.take().interim == [103]
