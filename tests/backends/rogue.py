@@ -34,7 +34,7 @@ class Peer:
     def __init__(self, sock: Any, index: int) -> None:
         self.socket = sock
         self.index = index
-        self.received = b""
+        self.received = bytearray()
         """Every byte so far."""
         self.requests: list[bytes] = []
         """The heads that `head` gave."""
@@ -42,7 +42,7 @@ class Peer:
         """Set once the other side has closed or reset the connection, and `hold` or a read has seen it."""
         self.go = threading.Event()
         """For the test to let a script go on."""
-        self._unread = b""
+        self._unread = bytearray()
 
     def _more(self) -> bool:
         try:
@@ -63,7 +63,8 @@ class Peer:
         while b"\r\n\r\n" not in self._unread:
             if not self._more():
                 return b""
-        head, _, self._unread = self._unread.partition(b"\r\n\r\n")
+        found, _, self._unread = self._unread.partition(b"\r\n\r\n")
+        head = bytes(found)
         self.requests.append(head)
         return head
 
@@ -71,8 +72,15 @@ class Peer:
         """Waits for `size` bytes after the head."""
         while len(self._unread) < size and self._more():
             pass
-        data, self._unread = self._unread[:size], self._unread[size:]
+        data = bytes(self._unread[:size])
+        del self._unread[:size]
         return data
+
+    def some(self) -> bytes:
+        """Whatever comes next; b"" once the other side has left."""
+        if not self._unread:
+            self._more()
+        return self.body(len(self._unread))
 
     def send(self, data: bytes) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -6,6 +6,7 @@ import ssl
 import pytest
 import pytest_twisted
 import treq
+from twisted.internet import reactor
 from twisted.web.client import ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
@@ -13,7 +14,7 @@ from edge.backends.failures import UpstreamRefused, UpstreamTimeout, cause_of
 from edge.backends.target import UpstreamURL, stock_creator, target_of
 from edge.tls.upstream import upstream_creator
 from tests.backends.rogue import Rogue, eventually, serving
-from tests.backends.way_out import QUICK, Reader, way_out
+from tests.backends.way_out import QUICK, Reader, Slow, way_out
 from tests.tls.helpers import make_pair
 
 
@@ -174,3 +175,51 @@ async def test_a_name_is_looked_up():
             answer = await out.client.get(out.to(f"http://localhost:{rogue.port}"))
             assert answer.code == 200
         assert b"\r\nHost: localhost:" in rogue.peers[0].received
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_much_goes_both_ways_over_tls_through_pauses(pair, fast):
+    size = 8 << 20
+
+    def swallow_and_spit(peer):
+        peer.head()
+        peer.wait()
+        got = peer.body(size)
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(got))
+        peer.send(got)
+        peer.hold()
+
+    data = bytes(range(256)) * (size // 256)
+    context, ca_file = pair("127.0.0.1")
+    with Rogue(swallow_and_spit, tls=context) as rogue:
+        async with way_out(fast) as out:
+            upload = Slow(size)
+            asked = out.client.post(to(rogue, ca_file), data=upload)
+            await eventually(lambda: rogue.requests)
+            sent = 0
+            while not upload.paused:
+                upload.consumer.write(data[sent : sent + 65536])
+                sent += 65536
+            # The upstream does not read, so most of it waits here.
+            assert sent < size
+            rogue.peers[0].go.set()
+            while sent < size:
+                await eventually(lambda: not upload.paused)
+                upload.consumer.write(data[sent : sent + 65536])
+                sent += 65536
+            upload.finished.callback(None)
+            answer = await asked
+            pieces = []
+
+            class Pausing(Reader):
+                def dataReceived(self, piece):
+                    pieces.append(piece)
+                    self.transport.pauseProducing()
+                    reactor.callLater(0, self.transport.resumeProducing)
+
+            reader = Pausing()
+            answer.deliverBody(reader)
+            await eventually(lambda: reader.reason, 60)
+            assert b"".join(pieces) == data
+            assert out.agent.idle == 1

@@ -45,8 +45,7 @@ def test_the_accept_is_that_of_the_rfc():
 def echoing(peer):
     peer.head()
     peer.send(YES % ACCEPT + b"first")
-    while peer._unread or peer._more():
-        data, peer._unread = peer._unread, b""
+    while data := peer.some():
         peer.send(data.upper())
 
 
