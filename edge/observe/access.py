@@ -7,7 +7,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Final
 
 from edge.core.exchange import Caller, Outcome
-from edge.core.headers import Fields
+from edge.core.headers import Fields, Pair
 from edge.core.redact import printable, redacted
 
 quoted: Final[Callable[[str], str]] = encode_basestring_ascii
@@ -50,10 +50,11 @@ def json_line(outcome: Outcome) -> str:
     model, upstream = exchange.model, exchange.upstream
     first, overhead, queued, units = outcome.first_byte, outcome.overhead, outcome.queued, outcome.units
     target = arrival.target
-    line = (
+    request_id, host = arrival.id, arrival.host
+    return (
         f'{{"level":"info","ts":{arrival.at:.3f},"logger":"http.log.access","msg":"handled request","request":{{'
-        f'"id":{quoted(arrival.id)},"remote_ip":"{arrival.peer}","client_ip":"{arrival.client}",'
-        f'"proto":"{arrival.protocol}","method":{quoted(arrival.method)},"host":{quoted(arrival.host)},'
+        f'"id":{quoted(request_id if "_" not in request_id else scrubbed(request_id))},"remote_ip":"{arrival.peer}","client_ip":"{arrival.client}",'
+        f'"proto":"{arrival.protocol}","method":{quoted(arrival.method)},"host":{_known.get(host) or _text(host)},'
         f'"uri":{_known.get(target) or _target(target)},"headers":{{{_headers(arrival.fields)}}}'
         f"{_TLS.get(arrival.protocol, _BARE_TLS) if arrival.secure else ''}}},"
         f'"bytes_read":{outcome.received},{_who(caller) if caller else _NOBODY},"duration":{outcome.seconds:.6f},'
@@ -64,8 +65,6 @@ def json_line(outcome: Outcome) -> str:
         f'"queue":{f"{queued:.6f}" if queued else "0"},"overhead":{"null" if overhead is None else f"{overhead:.6f}"},'
         f'"reason":"{outcome.reason}","ended":"{outcome.ended}","listener":"{arrival.listener}"}}\n'
     )
-    return line if "aig_" not in line else scrubbed(line)
-
 
 def common_line(outcome: Outcome) -> str:
     """One request in the Common Log Format, with a line feed: `ADDRESS - USER [TIME] "REQUEST" STATUS BYTES`."""
@@ -92,17 +91,19 @@ def scrubbed(line: str) -> str:
 
 def _headers(fields: Fields) -> str:
     made: dict[bytes, str] = {}
-    for low, pair in zip(fields.lows, fields.pairs, strict=True):
-        # The first of a name that comes twice: a second would be a second member of the same name.
-        if low in _WORTH and low not in made:
-            mark = (low, pair[1])
-            made[low] = _HIDDEN.get(low) or _known.get(mark) or _header(mark)
+    for low, pair in zip(fields.lows, fields.pairs):  # noqa: B905 - as long as each other, and this is asked for every request
+        if low in _WORTH:
+            # By name: a field that comes twice would be a second member of the same name.
+            made[low] = _known.get(pair) or _header(low, pair)
     return ",".join(made.values())
 
 
-def _header(mark: tuple[bytes, bytes]) -> str:
-    low, value = mark
-    return _keep(mark, len(value), _SHOWN[low] % quoted(shown(value, LONGEST_FIELD)))
+def _header(low: bytes, pair: Pair) -> str:
+    hidden = _HIDDEN.get(low)
+    if hidden is not None:
+        return hidden
+    value = pair[1]
+    return _keep(pair, len(value), _SHOWN[low] % quoted(shown(value, LONGEST_FIELD)))
 
 
 def _target(target: bytes) -> str:
