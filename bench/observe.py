@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edge.config.schema import Config
-from edge.observe.observing import observing
+from edge.observed import observed
 from tests.observe.made import arrival, attempt, outcome
 
 
@@ -26,8 +26,8 @@ def main(count: int) -> None:
     outcomes = [outcome(head, seconds=0.01 + number / 500) for number, head in enumerate(heads)]
     tries = [attempt("192.168.1.7", request=head.id) for head in heads]
     with TemporaryDirectory() as folder:
-        watching = observing(NoReactor(), Config(), Path(folder))
-        watching.startService()
+        watching = observed(NoReactor(), Config(), Path(folder))
+        watching.service.startService()
         best: dict[str, float] = {}
         for _ in range(3):
             all_began = time.process_time()
@@ -54,7 +54,7 @@ def main(count: int) -> None:
                 best.get("attempt, caller's thread", 1e9), time.thread_time() - began
             )
             time.sleep(1.0)
-        watching.finish()
+        watching.service.finish()
     for name, seconds in best.items():
         print(f"{seconds / count * 1e6:7.2f} us  {name}")
 

@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
+from edge.admin.ops import ops_router
 from edge.auth.admission import Admission
 from edge.auth.open import Open
 from edge.auth.requires import required, requires
@@ -37,7 +38,7 @@ from edge.core.models import filter_models
 from edge.core.routing import Routes
 from edge.core.service import ANY_METHOD
 from edge.errors import ConfigError, ConfigErrors, PluginError
-from edge.observe.observing import observing
+from edge.observed import observed
 from edge.registry import Registry, where
 from edge.signals import Signals
 from edge.stores.exported import ExportedKeyStore
@@ -163,7 +164,7 @@ def assemble(
     )
     store = ExportedKeyStore(reactor, data, environ, in_thread)
     tickets = Tickets(reactor)
-    watching = observing(reactor, config, data, console, now)
+    watching = observed(reactor, config, data, console, now)
     admission = Admission(store, Lockouts(config.lockout.failures, config.lockout.within), watching.attempts, tickets)
     opens = Open(reactor, store, tickets, now)
     door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
@@ -243,10 +244,25 @@ def assemble(
     open_ports("https", config.listen.https, server, certs.contexts)
     open_ports("plain", config.listen.plain, server)
     https = next((getattr(port.getHost(), "port", 0) for said, port in ports if said.startswith("https")), 0)
+    report: dict[str, Callable[[], object]] = {"listeners": lambda: [said for said, _ in ports]}
+    ops = Server(
+        Site(ops_router(Door(admission, opens, now), watching.pages(state, report)), reactor, now, watching.access),
+        reactor, watch, limits, http2=False,
+    )  # fmt: skip
+    open_ports("ops", config.listen.ops, ops)
     redirects = Server(RedirectSite(https), reactor, watch, limits, http2=False)
     open_ports("http", config.listen.http, redirects)
-    listeners = Listeners(reactor, (server, redirects), opens, ports, config.drain.timeout)
-    for child in (watching, store, certs, listeners, Signals(reactor, listeners.cut, watching.reopen)):
+    gauges = watching.gauges
+    gauges.in_flight = lambda: site.in_flight
+    gauges.connections = lambda: len(server.connections) + len(redirects.connections)
+    gauges.draining = lambda: listeners.draining
+    gauges.upstreams = lambda: [
+        (name, each.base, each.state, each.open) for name, those in upstreams.items() for each in those.servers
+    ]
+    gauges.certificates = lambda: [(each.name, each.not_after) for each in certs.status()]
+    gauges.keys = store.status
+    listeners = Listeners(reactor, (server, ops, redirects), opens, ports, config.drain.timeout)
+    for child in (watching.service, store, certs, listeners, Signals(reactor, listeners.cut, watching.service.reopen)):
         child.setServiceParent(root)  # type: ignore[no-untyped-call]
     return Gate(root, listeners, tuple(routes), https)
 

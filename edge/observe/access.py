@@ -66,6 +66,7 @@ def json_line(outcome: Outcome) -> str:
         f'"reason":"{outcome.reason}","ended":"{outcome.ended}","listener":"{arrival.listener}"}}\n'
     )
 
+
 def common_line(outcome: Outcome) -> str:
     """One request in the Common Log Format, with a line feed: `ADDRESS - USER [TIME] "REQUEST" STATUS BYTES`."""
     arrival, caller = outcome.exchange.arrival, outcome.exchange.caller

@@ -11,6 +11,8 @@ from attrs import define, field
 from twisted.logger import LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 
+from edge.core.exchange import Outcome
+
 HELD: Final = 5_000
 """Lines that wait for a terminal that does not take them; further ones are dropped."""
 
@@ -54,14 +56,14 @@ class Console:
     """Requests for a terminal: taken without waiting, written by a thread, dropped where the terminal does not keep up."""
 
     descriptor: int
-    shape: Callable[..., str]
+    shape: Callable[[Outcome], str]
     dropped: int = 0
     _lines: deque[str] = field(factory=deque, init=False, repr=False)
 
-    def append(self, line: str) -> None:
-        """Take a line, which ends in a line feed."""
+    def tell(self, outcome: Outcome) -> None:
+        """Take a request."""
         if len(self._lines) < HELD:
-            self._lines.append(line)
+            self._lines.append(self.shape(outcome))
         else:
             self.dropped += 1
 

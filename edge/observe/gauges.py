@@ -70,7 +70,9 @@ class Gauges(Collector):
 
     def _upstreams(self) -> Iterator[Metric]:
         well = GaugeMetricFamily("aigate_upstream_up", "1 while a server is not down.", labels=("service", "upstream"))
-        hand = GaugeMetricFamily("aigate_upstream_in_flight", "Requests in a server's hands.", labels=("service", "upstream"))
+        hand = GaugeMetricFamily(
+            "aigate_upstream_in_flight", "Requests in a server's hands.", labels=("service", "upstream")
+        )
         for service, base, state, in_hand in self.upstreams():
             well.add_metric((service, base), float(state != "down"))
             hand.add_metric((service, base), in_hand)

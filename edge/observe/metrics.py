@@ -31,7 +31,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class _Series:
     """One service."""
 
-    __slots__ = ("duration", "ended", "first", "overhead", "queue", "received", "requests", "refusals", "sent", "units")
+    __slots__ = ("duration", "ended", "first", "overhead", "queue", "received", "refusals", "requests", "sent", "units")
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}
@@ -152,7 +152,9 @@ class Metrics(Collector):
         )  # fmt: skip
         sent = CounterMetricFamily("aigate_http_response_bytes", "Bytes of answers' bodies.", labels=("service",))
         received = CounterMetricFamily("aigate_http_request_bytes", "Bytes of requests' bodies.", labels=("service",))
-        attempts = CounterMetricFamily("aigate_attempts", "Attempts to get in, by what came of them.", labels=("result",))
+        attempts = CounterMetricFamily(
+            "aigate_attempts", "Attempts to get in, by what came of them.", labels=("result",)
+        )
         histograms = {
             "duration": HistogramMetricFamily(
                 "aigate_http_request_duration_seconds", "From the end of a request's head to the end of its answer.", labels=("service",),
@@ -188,7 +190,9 @@ class Metrics(Collector):
             for unit, amount in one.units.items():
                 units.add_metric((service, unit), amount)
         requests = CounterMetricFamily("aigate_user_requests", "Requests that were let in, by user.", labels=("user",))
-        by_user = CounterMetricFamily("aigate_user_units", "What users' requests cost, by unit.", labels=("user", "unit"))
+        by_user = CounterMetricFamily(
+            "aigate_user_units", "What users' requests cost, by unit.", labels=("user", "unit")
+        )
         for name, user in self._users.items():
             requests.add_metric((name,), user.requests)
             for unit, amount in user.units.items():

@@ -1,0 +1,137 @@
+"""What the configuration asks to be watched: logs, metrics, and the pages of the ops listener."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+
+from edge import __version__
+from edge.admin.ops import Page, metrics_page, report_page
+from edge.config.schema import Config, LogConfig
+from edge.core.exchange import Outcome
+from edge.observe.access import common_line, json_line
+from edge.observe.authlog import AuthLog
+from edge.observe.console import Console
+from edge.observe.gauges import Gauges
+from edge.observe.human import HumanLine
+from edge.observe.linelog import LineLog, Rotation
+from edge.observe.metrics import CONTENT_TYPE, Metrics
+from edge.observe.observing import Attempts, Observing, Sink, each
+from edge.observe.worker import Worker
+from edge.web.own import health_page
+
+LOG: Final = "log"
+"""The folder of the logs in the data folder."""
+AUTH_SIZE: Final = 10 * 2**20
+"""Bytes after which `auth.log` is set aside, where `[log] rotate_size` is larger: nobody needs a long one."""
+
+
+@frozen
+class Observed:
+    """What a gate is watched by."""
+
+    service: Observing
+    sinks: tuple[Sink, ...]
+    """Told how each request ended."""
+    access: tuple[Sink, ...]
+    """The same for requests to the ops listener: the access log alone."""
+    attempts: Attempts
+    gauges: Gauges
+    """To be given its functions by whoever knows."""
+    metrics: Metrics | None
+    data: Path
+    logs: tuple[LineLog, ...]
+
+    def pages(self, state: Callable[[], str], parts: Mapping[str, Callable[[], object]]) -> dict[bytes, Page]:
+        """What the ops listener shows. `state` is that of `/health`; `parts` of `/status` join those that are known here."""
+        made = {
+            b"/health": Page(health_page(state).answer, anyone=True),
+            b"/status": Page(report_page({**self._parts(state), **parts})),
+        }
+        if self.metrics is not None:
+            made[b"/metrics"] = Page(metrics_page(self.metrics.page, CONTENT_TYPE), here=True)
+        return made
+
+    def _parts(self, state: Callable[[], str]) -> dict[str, Callable[[], object]]:
+        began = time.monotonic()
+        return {
+            "status": state,
+            "version": lambda: __version__,
+            "seconds": lambda: round(time.monotonic() - began),
+            "in_flight": self.gauges.in_flight,
+            "connections": self.gauges.connections,
+            "upstreams": lambda: [
+                {"service": service, "upstream": base, "state": now, "in_flight": hand}
+                for service, base, now, hand in self.gauges.upstreams()
+            ],
+            "queued": lambda: dict(self.gauges.queued()),
+            "certificates": lambda: [{"name": name, "expires": end} for name, end in self.gauges.certificates()],
+            "keys": lambda: dict(self.gauges.keys()),
+            "logs": lambda: [{"file": str(log.path), "problem": log.problem, "lost": log.dropped} for log in self.logs],
+            "disk": lambda: {"folder": str(self.data), "free": shutil.disk_usage(self.data).free},
+        }
+
+
+def observed(
+    reactor: Any,
+    config: Config,
+    data: Path,
+    console: int | None = None,
+    now: Callable[[], float] = time.time,
+) -> Observed:
+    """Everything that the configuration asks for, with files in the data folder; nothing is opened before the start.
+
+    `console` is the descriptor of a terminal or a pipe that requests are shown on, None for none.
+    """
+    folder = data / LOG
+    auth = LineLog(folder / "auth.log", rotation(config.log, AUTH_SIZE), now)
+    logs = [auth]
+    access: list[Sink] = []
+    sinks: list[Sink] = []
+    takers = [AuthLog(auth.append).attempt]
+    if config.log.access != "off":
+        file, write = access_log(config.log, folder, now)
+        logs.append(file)
+        access.append(write)
+    gauges = Gauges(started=now())
+    metrics = None
+    if config.metrics.enabled:
+        kinds = {name: one.plugin for name, one in config.services.items()}
+        metrics = Metrics(config.metrics.models, kinds, [gauges])
+        sinks.append(metrics)
+        takers.append(metrics.attempt)
+    workers = [Worker("logs", each([log.flush for log in logs]))]
+    if console is not None and config.log.console != "off" and config.log.level in ("debug", "info"):
+        screen = Console(console, json_line if config.log.console == "json" else HumanLine())
+        sinks.append(screen.tell)
+        # A thread of its own: a terminal that somebody has paused must not hold the logs.
+        workers.append(Worker("console", screen.flush))
+    gauges.lost = lambda: {log.path.stem: log.dropped for log in logs}
+    gauges.problems = lambda: {log.path.stem: float(bool(log.problem)) for log in logs}
+    return Observed(
+        Observing(reactor, tuple(logs), tuple(workers)),
+        (*access, *sinks),
+        tuple(access),
+        Attempts(tuple(takers)),
+        gauges,
+        metrics,
+        data,
+        tuple(logs),
+    )
+
+
+def access_log(config: LogConfig, folder: Path, now: Callable[[], float]) -> tuple[LineLog, Sink]:
+    """The access log's file and what writes a request to it."""
+    file = LineLog(config.access_file or folder / "access.jsonl", rotation(config), now)
+    shapes: dict[str, Callable[[Outcome], str]] = {"json": json_line, "common": common_line, "human": HumanLine()}
+    shape, append = shapes[config.access], file.append
+    return file, lambda outcome: append(shape(outcome))
+
+
+def rotation(config: LogConfig, most: int | None = None) -> Rotation:
+    """When and how a log is set aside, at `most` bytes."""
+    size = config.rotate_size if most is None else min(most, config.rotate_size)
+    return Rotation(size, config.rotate_every, config.rotate_keep)

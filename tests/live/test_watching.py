@@ -1,0 +1,126 @@
+"""A gate as its operator watches it: real files, the ops listener, and the programs that read them."""
+
+import json
+import os
+import signal
+import ssl
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.live.gate import Gate
+
+DEMO = {"demo": {"plugin": "demo", "route": "/demo/api"}}
+
+
+def get(url: str, context: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str, dict[str, str]]:
+    """Status, body and header fields."""
+    request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+            return (
+                answer.status,
+                answer.read().decode(),
+                {name.lower(): value for name, value in answer.headers.items()},
+            )
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(), {name.lower(): value for name, value in error.headers.items()}
+
+
+def wait_for_line(file: Path, text: str, seconds: float = 5.0) -> list[str]:
+    """The lines of a log once one of them holds `text`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if file.exists() and text in (found := file.read_text()):
+            return found.splitlines()
+        time.sleep(0.05)
+    raise AssertionError(f"{file} never held {text!r}")
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory):
+    with Gate(
+        tmp_path_factory.mktemp("gate"),
+        DEMO,
+        environ={"AIGATE_LISTEN__OPS": "127.0.0.1:0"},
+    ) as running:
+        yield running
+
+
+def ask(gate: Gate) -> str:
+    """Asks for something and tells under which id."""
+    mark = f"mark-{uuid4().hex}"
+    assert get(f"{gate.url}/demo/api/v1/models", gate.context(), X_Api_Key=gate.key, X_Request_Id=mark)[0] == 200
+    return mark
+
+
+def ops(gate: Gate, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
+    return get(f"http://127.0.0.1:{gate.port('ops')}{path}", **headers)
+
+
+def test_a_request_is_a_line_of_json_within_a_second(gate):
+    mark = ask(gate)
+    (line,) = (line for line in wait_for_line(gate.data / "log" / "access.jsonl", mark, 1.5) if mark in line)
+    found = json.loads(line)
+    assert (
+        found["service"] == "demo"
+        and found["status"] == 200
+        and found["key_id"]
+        and found["request"]["proto"] == "HTTP/1.1"
+    )
+    assert gate.key not in (gate.data / "log" / "access.jsonl").read_text()
+
+
+def test_metrics_need_no_key_on_loopback_and_count_what_was_served(gate):
+    get(f"{gate.url}/demo/api/v1/models", gate.context(), Authorization=f"Bearer {gate.key}")
+    status, text, headers = ops(gate, "/metrics")
+    assert status == 200 and headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'aigate_http_requests_total{code="200",method="GET",service="demo"}' in text
+    assert "aigate_certificate_expiry_timestamp_seconds{" in text and "aigate_keys 1.0" in text
+
+
+def test_the_ops_listener_tells_everything_only_to_the_scope_admin(gate):
+    assert ops(gate, "/status")[0] == 401
+    assert ops(gate, "/status", Authorization=f"Bearer {gate.key}")[0] == 403
+    admin = gate.make_key("--user", "root", "--service", "*", "--scope", "admin")["key"]
+    end = time.monotonic() + 3
+    while (found := ops(gate, "/status", X_Api_Key=admin))[0] != 200 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert found[0] == 200
+    told = json.loads(found[1])
+    assert told["status"] == "ok" and told["version"] and told["keys"]["keys"] == 2 and told["disk"]["free"] > 0
+    assert any(said.startswith("ops 127.0.0.1") for said in told["listeners"])
+    assert told["certificates"][0]["expires"] > time.time()
+
+
+def test_other_names_and_other_origins_are_turned_away(gate):
+    for path in ("/health", "/metrics"):
+        status, _, headers = ops(gate, path, Host="evil.example")
+        assert (status, headers["x-aigate-reason"]) == (421, "wrong-host")
+        status, _, headers = ops(gate, path, Origin="http://evil.example")
+        assert (status, headers["x-aigate-reason"]) == (403, "origin-not-allowed")
+    assert ops(gate, "/health", Host="localhost:1")[0] == 200
+    assert ops(gate, "/demo/api/v1/models", Authorization=f"Bearer {gate.key}")[0] == 404
+
+
+def test_moved_logs_are_begun_anew_at_sigusr1(gate):
+    log = gate.data / "log" / "access.jsonl"
+    mark = ask(gate)
+    wait_for_line(log, mark)
+    moved = log.rename(log.with_suffix(".1"))
+    os.kill(gate.pid, signal.SIGUSR1)
+    mark = ask(gate)
+    wait_for_line(log, mark)
+    assert mark not in moved.read_text()
+
+
+def test_the_last_requests_before_the_end_are_written(tmp_path):
+    with Gate(tmp_path, DEMO) as gate:
+        marks = [ask(gate) for _ in range(20)]
+        assert gate.stop() == 0
+        written = (gate.data / "log" / "access.jsonl").read_text()
+        assert all(mark in written for mark in marks)
