@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from zope.interface import implementer
 
 from edge.core.service import ANY_METHOD, POST, READ, Question, Rule, Traits
@@ -26,11 +26,7 @@ class Options:
 
 def comfy(*rules: Rule) -> tuple[Rule, ...]:
     """ComfyUI serves each of its paths below `/api` as well."""
-    return tuple(
-        chain.from_iterable(
-            (rule, Rule(rule.methods, f"/api{rule.path}", rule.scope, rule.work, units=rule.units)) for rule in rules
-        )
-    )
+    return tuple(chain.from_iterable((rule, evolve(rule, path=f"/api{rule.path}")) for rule in rules))
 
 
 STOPS = (*comfy(Rule(POST, "/interrupt")), Rule(POST, "/sdapi/v1/interrupt"), Rule(POST, "/sdapi/v1/skip"))
@@ -42,6 +38,11 @@ def draws(path: str) -> Rule:
 
 def reads(*paths: str) -> tuple[Rule, ...]:
     return tuple(Rule(READ, path) for path in paths)
+
+
+def loads(*paths: str) -> tuple[Rule, ...]:
+    """What a page loads by the dozen when it is opened."""
+    return tuple(Rule(READ, path, page=True) for path in paths)
 
 
 TRAITS = Traits(
@@ -90,8 +91,8 @@ TRAITS = Traits(
             Rule(ANY_METHOD, "/internal/*", scope="manage"),
         ),
         # What the page itself loads
-        *reads("/", "/index.html", "/favicon.ico", "/manifest.json", "/user.css", "/materialdesignicons.min.css"),
-        *reads(
+        *loads("/", "/index.html", "/favicon.ico", "/manifest.json", "/user.css", "/materialdesignicons.min.css"),
+        *loads(
             "/assets/*", "/extensions/*", "/scripts/*", "/lib/*", "/fonts/*", "/cursor/*", "/templates/*", "/docs/*"
         ),
         # Stable Diffusion WebUI

@@ -24,6 +24,8 @@ class Rule:
     """The scope it needs: "" for none, "manage" for what changes the service; "never" for what passes nobody."""
     work: bool = False
     """Whether it occupies the hardware, so that queue and limits count it."""
+    page: bool = False
+    """Whether a browser's page loads it by the dozen, so that it counts as no request against limits."""
     dialect: str = ""
     """The error dialect of this path's clients, where it differs from the service's."""
     model: str = ""

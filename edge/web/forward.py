@@ -181,14 +181,7 @@ class Forward:
         if server is None:
             refuse(request, Refusal("upstream-refused", "no server of this service is there"), self.dialect)
             return
-        tell = request.on_end
-
-        def ended() -> None:
-            self.servers.give(server)
-            if tell is not None:
-                tell()
-
-        request.on_end = ended
+        request.endings.append(partial(self.servers.give, server))
         outward = self.outward[server.base]
         request.exchange = request.exchange.to(server.base)
         path = request.mapped if request.query is None else request.mapped + b"?" + request.query
@@ -220,16 +213,47 @@ class Forward:
         if rule.models and caller is not None and caller.key.models and answer.code == 200:
             await self._cut_list(request, answer, rule.models, caller.key, outward)
             return
+        content_type = answer.fields.get(b"content-type") or b""
+        meter = self._meter(request, content_type) if rule.units and answer.code < 400 else None
+        if request.early:
+            self._go_on(request, answer, outward, meter)
+            return
         back = self._sent_back(request, answer, outward)
         length = None if answer.length is UNKNOWN_LENGTH else answer.length
         if answer.whole is not None:
             request.gone = None
+            if meter is not None:
+                meter.feed(answer.whole)
             request.begin(answer.code, back, length, answer.whole, True, answer.phrase)
             return
         request.respond(answer.code, back, length, answer.phrase)
-        answer.deliverBody(
-            Relay(request, answer.fields.get(b"content-type") or b"", self._dialect(request), outward.refusal)
-        )
+        relay = Relay(request, content_type, self._dialect(request), outward.refusal, meter)
+        answer.deliverBody(relay)
+
+    def _meter(self, request: Request, content_type: bytes) -> Meter:
+        """Counts what the answer costs as it passes; the count is in the books before anybody reads them."""
+        ledger = request.ledger
+        length = request.body.length
+        sent = length if isinstance(length, int) else request.body.received
+        meter = Meter(request.rule.units, ledger.fields, sent, content_type)
+
+        def counted() -> None:
+            ledger.units = dict(meter.result(request.finished_well))
+
+        request.endings.append(counted)
+        return meter
+
+    def _go_on(self, request: Request, answer: Answer, outward: Outward, meter: Meter | None) -> None:
+        """Goes on with an answer whose head went out while its request waited."""
+        dialect = self._dialect(request)
+        if answer.code == 200:
+            answer.deliverBody(Relay(request, request.early, dialect, outward.refusal, meter))
+            return
+        held = Collected(0)
+        held.done.addErrback(lambda _: None)
+        answer.deliverBody(held)
+        held.cancel(Failure(ConnectionAborted()))
+        refuse(request, Refusal("upstream-broken", f"the service answered {answer.code}"), dialect)
 
     def _sent_on(self, request: Request, outward: Outward) -> list[Pair]:
         exchange = request.exchange
@@ -245,6 +269,9 @@ class Forward:
         if request.origin_allowed is not None and not self.keep_host:
             pairs = [(name, outward.origin if name.lower() == b"origin" else value) for name, value in pairs]
         if request.rule.models and exchange.caller is not None and exchange.caller.key.models:
+            pairs = [pair for pair in pairs if pair[0].lower() != b"accept-encoding"]
+        if request.rule.units and any(getattr(grant, "levels", ()) for grant in request.grants):
+            # A packed answer could not be counted.
             pairs = [pair for pair in pairs if pair[0].lower() != b"accept-encoding"]
         if self.identify and exchange.caller is not None:
             pairs.append((b"X-Aigate-User", exchange.caller.user.encode("utf-8")))
@@ -272,6 +299,10 @@ class Forward:
             pairs.append((b"X-Accel-Buffering", b"no"))
         pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
         pairs.append(self._backend)
+        dialect = self._dialect(request)
+        for grant in request.grants:
+            pairs += grant.pairs(dialect)
+        pairs += request.extra
         overhead = request.ledger.overhead
         if overhead is not None:
             pairs.append((b"X-Aigate-Overhead-Ms", b"%.2f" % (overhead * 1000)))

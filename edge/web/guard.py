@@ -173,15 +173,7 @@ class Guard:
         return None
 
     def _open(self, request: Request, key_id: str) -> None:
-        leave = self.door.opens.enter(key_id, partial(cut, request, "revoked"))
-        tell = request.on_end
-
-        def ended() -> None:
-            leave()
-            if tell is not None:
-                tell()
-
-        request.on_end = ended
+        request.endings.append(self.door.opens.enter(key_id, partial(cut, request, "revoked")))
 
     def _preflight(self, request: Request) -> None:
         origin = request.origin_allowed

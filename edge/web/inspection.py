@@ -1,40 +1,102 @@
-"""The look at a body that a key's model rule asks for: bounded, strict, and before anything goes up."""
+"""The look at a body that a key's model rule or a limit of units asks for: bounded, strict, before anything goes up."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from attrs import define
 
-from edge.core.inspect import model_in_head, model_of
+from edge.core.exchange import Exchange
+from edge.core.inspect import judged, model_in_head, model_of
 from edge.core.models import judge_model
 from edge.core.refusal import Refusal
+from edge.core.tokens import FIELDS, worst_case
+from edge.web.drive import drive
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
 TOO_LARGE = "this key's rules need a look at the body, which is larger than {most} bytes"
+_EVERYWHERE = frozenset({"bytes"})
+
+
+class Reserves(Protocol):
+    """Who keeps the budgets: `edge.limits.limiter.Limiter`."""
+
+    def metered(self, exchange: Exchange) -> frozenset[str]: ...
+    def reserve(self, exchange: Exchange, worst: Any, now: float, dialect: str = ...) -> Any: ...
+    def settle(self, reservation: Any, truth: Mapping[str, float], now: float) -> Any: ...
 
 
 @define(eq=False)
-class ModelRule:
-    """One service's turn for keys that may use certain models only."""
+class Inspection:
+    """One service's turn for keys that may use certain models only, and for callers whose units are limited."""
 
+    limiter: Reserves
+    now: Callable[[], float]
     most: int
     """Bytes of a body that are held to be judged."""
+    dialect: str
 
     async def turn(self, request: Request) -> Refusal | None:
-        """The refusal of a model that the key may not use, or of a body that cannot be read in one way only."""
-        caller, where = request.exchange.caller, request.rule.model
-        if not where or caller is None or not caller.key.models:
-            return None
-        if where.startswith(("json:", "form:")):
+        """The refusal of a model or a cost that is not allowed, or of a body that cannot be read in one way only."""
+        exchange, rule = request.exchange, request.rule
+        assert exchange.caller is not None
+        limited = self.limiter.metered(exchange)
+        by_model = bool(rule.model and exchange.caller.key.models)
+        names = FIELDS.get(rule.units, ()) if limited - _EVERYWHERE else ()
+        body: bytes | None = None
+        if names or (by_model and rule.model.startswith(("json:", "form:"))):
             try:
                 body = await request.body.read(self.most)
             except BodyTooLargeError:
                 return Refusal("body-too-large", TOO_LARGE.format(most=self.most), retry=False)
             except BodyLostError:
                 return None
+        if by_model:
+            refusal = self._model(request, body)
+            if refusal is not None:
+                return refusal
+        if not limited:
+            return None
+        if names and body is not None:
             fields = request.fields
+            found = judged(body, fields.get(b"content-type"), names, fields.get(b"content-encoding"))
+            if isinstance(found, Refusal):
+                return found
+            request.ledger.fields = found
+        length = len(body) if body is not None else request.body.length
+        return await self._reserve(request, length if isinstance(length, int) else None)
+
+    def _model(self, request: Request, body: bytes | None) -> Refusal | None:
+        where = request.rule.model
+        fields = request.fields
+        if body is not None and where.startswith(("json:", "form:")):
             model = model_of(body, fields.get(b"content-type"), where, fields.get(b"content-encoding"))
         else:
             model = model_in_head(request.mapped.decode("ascii"), request.query, where)
         if isinstance(model, Refusal):
             return model
         request.exchange = request.exchange.asking(model)
-        return judge_model(caller.key, model)
+        assert request.exchange.caller is not None
+        return judge_model(request.exchange.caller.key, model)
+
+    async def _reserve(self, request: Request, length: int | None) -> Refusal | None:
+        """Charges the worst case now, and the truth when the answer has ended."""
+        ledger = request.ledger
+        worst = worst_case(request.rule.units, ledger.fields, length)
+        told = await self.limiter.reserve(request.exchange, worst, self.now(), request.rule.dialect or self.dialect)
+        if isinstance(told, Refusal):
+            return told
+        request.grants.append(told)
+
+        def settle() -> None:
+            truth = {**ledger.units, "bytes": float(request.sent + request.body.received)}
+            drive(self._settle(told, truth), lambda failure: None)
+
+        if request.finished:
+            settle()
+        else:
+            request.endings.append(settle)
+        return None
+
+    async def _settle(self, reservation: Any, truth: Mapping[str, float]) -> None:
+        await self.limiter.settle(reservation, truth, self.now())

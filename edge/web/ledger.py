@@ -1,5 +1,7 @@
 """What is written down about a request while it goes through, for the Outcome at its end."""
 
+from typing import Any
+
 from attrs import define, field
 
 
@@ -14,3 +16,5 @@ class Ledger:
     queued: float = 0.0
     overhead: float | None = None
     units: dict[str, float] = field(factory=dict)
+    fields: dict[str, Any] = field(factory=dict)
+    """What was judged of the request's body."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from edge.core.cors import pairs as cors_pairs
-from edge.core.dialects import answer
+from edge.core.dialects import answer, broken
 from edge.core.headers import Pair
 from edge.core.refusal import Refusal
 from edge.wire.request import Request
@@ -25,11 +25,17 @@ def refuse(request: Request, refusal: Refusal, dialect: str = "openai", extra: I
     ledger.reason = refusal.reason
     if not ledger.ended:
         ledger.ended = "refused"
+    if request.early:
+        # The head went out while the request waited: only a word in the stream can tell.
+        request.send(broken(refusal, dialect, request.exchange.arrival.id, request.early, b"x"))
+        request.end()
+        return
     if request.answered:
         request.abort()
         return
     pairs, body = refusal_answer(refusal, dialect, request.exchange.arrival.id)
     pairs.extend(extra)
+    pairs.extend(request.extra)
     if request.origin_allowed is not None:
         pairs.extend(cors_pairs(request.origin_allowed))
     request.reply(refusal.status, pairs, body)

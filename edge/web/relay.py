@@ -8,6 +8,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 
 from edge.core.dialects import broken
+from edge.core.meters import Meter
 from edge.core.refusal import Refusal
 from edge.wire.request import Request
 
@@ -22,17 +23,28 @@ class Relay:
     whose clients understand one.
     """
 
-    __slots__ = ("_content_type", "_dialect", "_refusal", "_request", "_transport", "dataReceived")
+    __slots__ = ("_content_type", "_dialect", "_meter", "_refusal", "_request", "_transport", "dataReceived")
 
     def __init__(
-        self, request: Request, content_type: bytes, dialect: str, refusal: Callable[[Failure], Refusal | None]
+        self,
+        request: Request,
+        content_type: bytes,
+        dialect: str,
+        refusal: Callable[[Failure], Refusal | None],
+        meter: Meter | None = None,
     ) -> None:
         self._request = request
         self._content_type = content_type
         self._dialect = dialect
         self._refusal = refusal
         self._transport: Any = None
-        self.dataReceived = request.send
+        self._meter = meter
+        self.dataReceived = request.send if meter is None else self._metered
+
+    def _metered(self, data: bytes) -> None:
+        self._request.send(data)
+        assert self._meter is not None
+        self._meter.feed(data)
 
     def makeConnection(self, transport: Any) -> None:
         self._transport = transport

@@ -106,7 +106,7 @@ class Site:
             )
         )
         self.in_flight += 1
-        request.on_end = partial(self._ended, request)
+        request.endings.append(partial(self._ended, request))
 
     def _distrust(self, peer: str) -> None:
         """Says once which line is missing where a proxy on this machine or network is not believed."""

@@ -102,15 +102,18 @@ class Request:
         "body",
         "chain",
         "channel",
+        "early",
+        "endings",
         "exchange",
+        "extra",
         "fields",
         "finished",
         "finished_well",
         "gone",
+        "grants",
         "host",
         "ledger",
         "mapped",
-        "on_end",
         "origin_allowed",
         "path",
         "protocol",
@@ -171,8 +174,14 @@ class Request:
         """The reactor's monotonic seconds at the end of the head."""
         self.gone: Callable[[Failure], None] | None = None
         """Called once when the client leaves before the answer is complete; whoever works for the request sets it."""
-        self.on_end: Callable[[], None] | None = None
-        """Called once when the answer is complete or broken off, after `gone`; for the one who keeps the books."""
+        self.endings: list[Callable[[], None]] = []
+        """Called once, the latest first, when the answer is complete or broken off, or the client left (after `gone`)."""
+        self.extra: list[Pair] = []
+        """Fields that layers add to the head of the answer, whoever gives it."""
+        self.grants: list[Any] = []
+        """What limits granted: each tells where the caller stands by `pairs(dialect)`, if there is a head to tell it in."""
+        self.early = b""
+        """The content type of an answer that began while the request still waited for its turn."""
         self.status = 0
         """The status that was sent, 0 before."""
         self.sent = 0
@@ -242,9 +251,9 @@ class Request:
         self.finished = True
         self.finished_well = well
         self.gone = None
-        on_end, self.on_end = self.on_end, None
-        if on_end is not None:
-            on_end()
+        endings = self.endings
+        while endings:
+            endings.pop()()
 
     def inform(self, status: int, pairs: Iterable[Pair]) -> None:
         """Passes an interim 1xx answer on, while the final one is still to come; `pairs` without hop-by-hop fields."""
@@ -265,9 +274,9 @@ class Request:
         gone, self.gone = self.gone, None
         if gone is not None:
             gone(reason)
-        on_end, self.on_end = self.on_end, None
-        if on_end is not None:
-            on_end()
+        endings = self.endings
+        while endings:
+            endings.pop()()
 
     # Backpressure on the answer (IConsumer's part)
 

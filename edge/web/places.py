@@ -1,0 +1,158 @@
+"""The turn that waits for a place at the hardware, and keeps a waiting client's stream alive meanwhile."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from edge.core.exchange import Exchange
+from edge.core.inspect import judged
+from edge.core.keepalives import keepalive
+from edge.core.refusal import Refusal
+from edge.web.drive import drive
+from edge.wire.body import BodyLostError, BodyTooLargeError
+from edge.wire.request import Request
+
+_SSE: Final = b"text/event-stream"
+_NDJSON: Final = b"application/x-ndjson"
+_JSON: Final = b"application/json"
+
+
+class Bounds(Protocol):
+    """What may be open at once: `edge.limits.limiter.Limiter`."""
+
+    def bounds(self, exchange: Exchange) -> Sequence[tuple[str, int]]: ...
+
+
+class Gives(Protocol):
+    """Who gives the places: `edge.limits.slots.Slots`."""
+
+    def ask(self, exchange: Exchange, place: Any, bounds: Sequence[tuple[str, int]] = ...) -> Any: ...
+
+
+@define(eq=False)
+class Places:
+    """One service's places. `everything` is for kinds whose plugin does not tell work from the rest."""
+
+    limiter: Bounds
+    slots: Gives
+    place: Any
+    """`edge.limits.slots.Place`."""
+    clock: IReactorTime
+    dialect: str
+    everything: bool
+    interval: float = 15.0
+    """Seconds between two signs of life to a client that waits."""
+    most: int = 8 * 1024 * 1024
+    json_space: bool = False
+
+    async def turn(self, request: Request) -> Refusal | None:
+        """Waits for a place and gives it back when the request ends; the refusal where there is none to be had."""
+        if not (request.rule.work or self.everything):
+            return None
+        told = self.slots.ask(request.exchange, self.place, self.limiter.bounds(request.exchange))
+        if isinstance(told, Refusal):
+            return told
+        if hasattr(told, "ready"):
+            told = await self._wait(request, told)
+            if told is None or isinstance(told, Refusal):
+                return told
+        request.ledger.queued = told.queued
+        if request.finished:
+            told.release(worked=False)
+            return None
+        request.endings.append(lambda: told.release(worked=request.ledger.overhead is not None))
+        return None
+
+    async def _wait(self, request: Request, waiting: Any) -> Any:
+        """The place once it is this request's turn; None where the client left first."""
+        position, expected = waiting.position, waiting.expected
+        request.extra.append((b"X-Aigate-Queue-Position", b"%d" % position))
+        if expected is not None:
+            request.extra.append((b"X-Aigate-Queue-Wait", b"%.1f" % expected))
+        ready: Deferred[Any] = Deferred.fromCoroutine(waiting.ready())
+        request.gone = lambda reason: ready.cancel()
+        alive = _Alive(self, request)
+        alive.start()
+        try:
+            return await ready
+        except CancelledError:
+            return None
+        finally:
+            alive.stop()
+            if not request.finished:
+                request.gone = None
+
+
+class _Alive:
+    """Signs of life for one waiting request, if its client wants a stream."""
+
+    def __init__(self, places: Places, request: Request) -> None:
+        self._places = places
+        self._request = request
+        self._kind = b""
+        self._asked = False
+        self._loop = LoopingCall(self._beat)
+        self._loop.clock = places.clock
+
+    def start(self) -> None:
+        self._loop.start(self._places.interval, now=False)
+
+    def stop(self) -> None:
+        if self._loop.running:
+            self._loop.stop()
+
+    def _beat(self) -> None:
+        request, places = self._request, self._places
+        if request.finished:
+            return
+        if not self._asked:
+            self._asked = True
+            drive(self._ask(), lambda failure: None)
+            return
+        if self._kind:
+            request.send(keepalive(self._dialect, self._kind, places.json_space))
+
+    @property
+    def _dialect(self) -> str:
+        return self._request.rule.dialect or self._places.dialect
+
+    async def _ask(self) -> None:
+        """Finds out from the body whether a stream is wanted, and if so begins the answer with a sign of life."""
+        request, places = self._request, self._places
+        if request.verb != "POST" or request.rule.units != "tokens" or not self._loop.running:
+            return
+        try:
+            body = await request.body.read(places.most)
+        except (BodyTooLargeError, BodyLostError):
+            return
+        fields = request.fields
+        found = judged(body, fields.get(b"content-type"), ("stream",), fields.get(b"content-encoding"))
+        if isinstance(found, Refusal) or request.finished or not self._loop.running:
+            return
+        ollama = self._dialect == "ollama"
+        wanted = found.get("stream", ollama)
+        if wanted is True:
+            kind = _NDJSON if ollama else _SSE
+        elif places.json_space and wanted is False:
+            kind = _JSON
+        else:
+            return
+        sign = keepalive(self._dialect, kind, places.json_space)
+        if sign:
+            self._kind = request.early = kind
+            request.begin(200, early_head(request, kind), None, sign, False)
+
+
+def early_head(request: Request, kind: bytes) -> list[tuple[bytes, bytes]]:
+    """The head of an answer that begins while its request still waits."""
+    return [
+        (b"Content-Type", kind),
+        (b"Cache-Control", b"no-cache"),
+        (b"X-Accel-Buffering", b"no"),
+        (b"X-Request-Id", request.exchange.arrival.id.encode("ascii")),
+        *request.extra,
+    ]

@@ -1,0 +1,39 @@
+"""The turn of the limits that a request's head decides: so many requests a minute, a day, a month."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from edge.core.exchange import Exchange
+from edge.core.refusal import Refusal
+from edge.wire.request import Request
+
+
+class Counts(Protocol):
+    """Who counts: `edge.limits.limiter.Limiter`."""
+
+    def take(
+        self, exchange: Exchange, now: float, dialect: str = ...
+    ) -> Coroutine[Deferred[Any], Any, Any | Refusal]: ...
+
+
+@define(eq=False)
+class Rates:
+    """One service's rates. What a browser's page loads is not work, and costs nobody a request."""
+
+    limiter: Counts
+    now: Callable[[], float]
+    dialect: str
+
+    async def turn(self, request: Request) -> Refusal | None:
+        """The refusal of a caller who asked too often; else where the caller stands goes into the answer's head."""
+        rule = request.rule
+        if rule.page:
+            return None
+        told = await self.limiter.take(request.exchange, self.now(), rule.dialect or self.dialect)
+        if isinstance(told, Refusal):
+            return told
+        request.grants.append(told)
+        return None
