@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,6 +19,7 @@ from zope.interface import implementer
 from edge.core.cors import pairs as cors_pairs
 from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, sent_on
 from edge.core.headers import Fields, Pair
+from edge.core.meters import Meter
 from edge.core.refusal import Refusal
 from edge.interfaces import IStreamed
 from edge.web.drive import drive

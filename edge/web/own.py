@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from edge.core.keys import Key
 from edge.core.refusal import Refusal
+from edge.errors import StoreError
 from edge.interfaces import IStreamed
 from edge.web.drive import drive
 from edge.web.guard import DOUBT
@@ -74,27 +75,59 @@ def health_page(state: Callable[[], str]) -> OwnPage:
     return OwnPage(answer)
 
 
-def status_page(services: Mapping[str, Callable[[], str]], left: Callable[[Key], Mapping[str, Any]]) -> OwnPage:
-    """`/status`: who the key is, and how its services are. `left` tells what its limits leave."""
+class Counting(Protocol):
+    """What counts and what gives places: `edge.assemble.limits.Limiting`."""
 
-    def answer(request: Request) -> None:
+    @property
+    def limiter(self) -> Any: ...
+    @property
+    def slots(self) -> Any: ...
+
+
+def status_page(
+    services: Mapping[str, Any], state: Callable[[str], str], counting: Counting, now: Callable[[], float]
+) -> OwnPage:
+    """`/status`: who the key is, how its services are, what its limits leave, and what waits for a place."""
+
+    async def answer(request: Request) -> None:
         caller = request.exchange.caller
         assert caller is not None
         key = caller.key
+        mine = [name for name in services if key.serves(name)]
+        try:
+            limits = {name: await _left(counting.limiter, key, name, now()) for name in mine}
+        except StoreError:
+            limits = {}
         reply_json(
             request,
             200,
             {
                 "user": key.user,
                 "key": key.id,
-                "services": {name: state() for name, state in services.items() if key.serves(name)},
+                "services": {name: state(name) for name in mine},
                 "scopes": sorted(key.scopes),
                 "expires": time_text(key.expires),
-                "limits": dict(left(key)),
+                "limits": limits,
+                "waiting": [
+                    {"service": one.place.name, "position": one.position, "expected": one.expected}
+                    for one in counting.slots.waiting(key.user)
+                ],
             },
         )
 
     return OwnPage(answer)
+
+
+async def _left(limiter: Any, key: Key, service: str, now: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "limit": str(one.level.limit),
+            "of": one.level.scope,
+            "remaining": int(one.remaining),
+            "reset": round(one.reset, 1),
+        }
+        for one in await limiter.standings(key, service, now)
+    ]
 
 
 def ticket_page(tickets: Tickets, services: Mapping[str, Any]) -> OwnPage:

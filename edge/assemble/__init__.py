@@ -1,0 +1,133 @@
+"""The composition root: a configuration, a data folder and a reactor become the services of a running gate."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from edge.assemble.limits import limiting
+from edge.assemble.listening import Ports, wire_limits
+from edge.assemble.services import all_services
+from edge.auth.admission import Admission
+from edge.auth.open import Open
+from edge.auth.requires import required, requires
+from edge.auth.tickets import Tickets
+from edge.backends.client import upstream_client
+from edge.config.read import Reading
+from edge.config.schema import Config
+from edge.config.services import settle
+from edge.core.exchange import Route
+from edge.core.lockouts import Lockouts
+from edge.core.routing import Routes
+from edge.observe.observing import observing
+from edge.registry import Registry
+from edge.signals import Signals
+from edge.stores.exported import ExportedKeyStore
+from edge.tls.service import certificates
+from edge.tls.upstream import upstream_creator
+from edge.transport.watch import Watch
+from edge.web.guard import Door, Guard
+from edge.web.listeners import Listeners
+from edge.web.own import OwnPage, health_page, status_page, ticket_page
+from edge.web.redirect import RedirectSite
+from edge.web.router import Own, Router
+from edge.web.site import Site
+from edge.wire.server import Server
+
+PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
+"""What ALPN may settle on; the last is what `curl --http1.0` offers, and nothing else."""
+READ = frozenset({"GET", "HEAD", "OPTIONS"})
+ASK = frozenset({"POST", "OPTIONS"})
+
+
+@frozen
+class Gate:
+    """A gate that is bound and not yet started."""
+
+    service: MultiService
+    listeners: Listeners
+    routes: tuple[Route, ...]
+    https_port: int
+    """The port of the first HTTPS listener, 0 where there is none."""
+
+
+def assemble(
+    reactor: Any,
+    reading: Reading,
+    data: Path,
+    registry: Registry,
+    environ: Mapping[str, str] = os.environ,
+    console: int | None = None,
+) -> Gate:
+    """Everything made and every port bound; nothing served before `service.startService`.
+
+    `console` is the descriptor on which requests are shown, None for none.
+    Raises an AigateError, whose text is for the operator, where anything is wrong.
+    """
+    config: Config = reading.config
+    fast = config.transport.fast
+    now: Callable[[], float] = time.time
+    settled = settle(reading, {found.name: found.traits for found in registry})
+
+    def in_thread(function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        return deferToThreadPool(reactor, reactor.getThreadPool(), function, *args)
+
+    certs = certificates(
+        reactor,
+        data,
+        certificate="files" if config.tls.certificate == "files" else "local",
+        names=config.tls.names,
+        certs_dir=config.tls.certs_dir,
+        protocols=PROTOCOLS if config.edge.http2 else PROTOCOLS[1:],
+        minimum=config.tls.minimum,
+    )
+    store = ExportedKeyStore(reactor, data, environ, in_thread)
+    tickets = Tickets(reactor)
+    watching = observing(reactor, config, data, console, now)
+    lockout = config.lockout
+    lockouts = Lockouts(lockout.failures, lockout.within, lockout.longest, lockout.addresses)
+    admission = Admission(store, lockouts, watching.attempts, tickets)
+    opens = Open(reactor, store, tickets, now)
+    door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
+    client = upstream_client(reactor, fast, upstream_creator)
+    counting = limiting(reactor, config, data, in_thread, now)
+    services = all_services(reactor, config, settled, registry, data, client, door, counting, now)
+
+    listeners: Listeners
+
+    def state() -> str:
+        if listeners.draining:
+            return "draining"
+        return "degraded" if services.degraded else "ok"
+
+    def guarded(page: OwnPage) -> Guard:
+        return Guard(page, door, rule=required(requires()(page)).rule)
+
+    own = {
+        b"/health": Own(health_page(state), READ),
+        b"/status": Own(guarded(status_page(services.services, services.state, counting, now)), READ),
+        b"/ticket": Own(guarded(ticket_page(tickets, services.services)), ASK),
+    }
+    router = Router(Routes(tuple(services.routes)), services.guards, own)
+    site = Site(router, reactor, now, watching.sinks, config.proxies.trusted, config.proxies.header.encode("ascii"))
+    limits = wire_limits(config.edge, config.limits.body)
+    watch = Watch(reactor)
+    server = Server(site, reactor, watch, limits, config.edge.http2)
+    ports = Ports(reactor, config)
+    ports.open("https", config.listen.https, server, certs.contexts)
+    ports.open("plain", config.listen.plain, server)
+    redirects = Server(RedirectSite(ports.port_of("https")), reactor, watch, limits, http2=False)
+    ports.open("http", config.listen.http, redirects)
+    listeners = Listeners(reactor, (server, redirects), opens, ports.bound, config.drain.timeout)
+    root = MultiService()
+    for child in (
+        watching, store, certs, *counting.services, listeners, Signals(reactor, listeners.cut, watching.reopen),
+    ):  # fmt: skip
+        child.setServiceParent(root)
+    return Gate(root, listeners, tuple(services.routes), ports.port_of("https"))

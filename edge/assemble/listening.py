@@ -1,0 +1,89 @@
+"""Listeners, as configured."""
+
+import os
+from typing import Any
+
+from attrs import define, field
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+
+from edge.config.kinds import Address
+from edge.config.schema import Config, EdgeConfig
+from edge.transport.crowd import Crowd
+from edge.transport.listen import Listening, listen
+from edge.wire.limits import WireLimits
+from edge.wire.negotiate import HttpFactory
+from edge.wire.server import Server
+
+
+def wire_limits(edge: EdgeConfig, body: int) -> WireLimits:
+    """The bounds of client connections, as configured."""
+    return WireLimits(
+        head=edge.head,
+        header_count=edge.header_count,
+        head_timeout=edge.head_timeout,
+        idle=edge.keepalive,
+        body_grace=edge.body_grace,
+        body_rate=edge.body_rate,
+        write_stall=edge.write_stall,
+        buffer=edge.buffer,
+        requests=edge.keepalive_requests,
+        linger=edge.refused_body,
+        body=body,
+        h2_streams=edge.h2_streams,
+        h2_window=edge.h2_window,
+        h2_resets=edge.h2_resets,
+        h2_controls=edge.h2_control_frames,
+    )
+
+
+@define(eq=False)
+class Ports:
+    """The ports that are bound so far, each with what is said of it."""
+
+    reactor: Any
+    config: Config
+    crowd: Crowd = field(init=False)
+    bound: list[tuple[str, Listening]] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        edge = self.config.edge
+        self.crowd = Crowd(edge.connections, edge.connections_per_address)
+
+    def open(self, listener: str, addresses: tuple[Address, ...], server: Server, contexts: Any = None) -> None:
+        """Binds a listener's addresses. Raises ListenError."""
+        for address in addresses:
+            port = listen(
+                self.reactor,
+                self.config.transport.fast,
+                _written(address),
+                HttpFactory(server, listener, contexts is not None),
+                contexts,
+                crowd=self.crowd,
+                handshake=self.config.edge.handshake_timeout,
+                below=_with_proxy_protocol if self.config.proxies.proxy_protocol and not address.path else None,
+            )
+            self.bound.append((f"{listener} {' '.join(map(_place, port.hosts()))}", port))
+
+    def port_of(self, listener: str) -> int:
+        """The port of a listener's first address, 0 where it has none."""
+        found = (port for said, port in self.bound if said.startswith(listener + " "))
+        return next((int(getattr(port.getHost(), "port", 0)) for port in found), 0)
+
+
+def _with_proxy_protocol(factory: Any) -> Any:
+    return HAProxyWrappingFactory(factory)
+
+
+def _written(address: Address) -> str:
+    """An address as `listen` takes it."""
+    if address.path:
+        return f"unix:{address.path}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}" if host else str(address.port)
+
+
+def _place(host: Any) -> str:
+    name = getattr(host, "name", None)
+    if name is not None:
+        return f"unix:{os.fsdecode(name)}"
+    return f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"

@@ -1,0 +1,142 @@
+"""Every configured service: its plugin's knowledge, its servers, and the guard before it."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.web.resource import IResource
+
+from edge.assemble.limits import Limiting
+from edge.backends.bench import Bench
+from edge.backends.errand import Timeouts
+from edge.backends.health import well
+from edge.backends.outward import UpstreamClient
+from edge.backends.service import Service
+from edge.backends.target import Target, UpstreamURL, target_of
+from edge.backends.upstreams import Upstreams
+from edge.backends.way import Way
+from edge.config.schema import Config, ServiceConfig
+from edge.config.services import Settled
+from edge.core.exchange import Route
+from edge.core.models import filter_models
+from edge.core.service import ANY_METHOD
+from edge.limits.slots import Place
+from edge.registry import Registry
+from edge.tls.upstream import upstream_creator
+from edge.web.forward import Forward, Outward
+from edge.web.guard import Door, Guard, Turn
+from edge.web.inspection import Inspection
+from edge.web.places import Places
+from edge.web.rates import Rates
+
+
+@define(eq=False)
+class Services:
+    """All services of a gate, by name."""
+
+    services: dict[str, Service] = field(factory=dict)
+    upstreams: dict[str, Upstreams] = field(factory=dict)
+    guards: dict[str, IResource] = field(factory=dict)
+    routes: list[Route] = field(factory=list)
+
+    def state(self, name: str) -> str:
+        """healthy, asleep or down."""
+        return self.upstreams[name].state() if name in self.upstreams else "healthy"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether one of them is down; a sleeping one is not."""
+        return any(each.state() == "down" for each in self.upstreams.values())
+
+
+def configure(
+    registry: Registry, settled: Mapping[str, Settled], name: str, config: ServiceConfig, bench: Bench
+) -> Service:
+    """A service as its plugin makes it. Raises PluginError with the plugin's own line, or ConfigErrors."""
+    settings = {
+        "name": name,
+        "upstreams": tuple(map(str, config.upstreams)),
+        "route": config.route,
+        "options": settled[name].options,
+    }
+    made = registry.require(config.plugin).configure(settings, bench)
+    assert isinstance(made, Service)
+    return made
+
+
+def route_of(service: Service, settled: Settled) -> Route:
+    """`/chat/api` or `comfy.example.org/` as a Route."""
+    host, slash, path = (settled.route or service.route).partition("/")
+    prefix = ("/" + path).rstrip("/").encode("ascii") if slash else b""
+    return Route(service.name, prefix, ANY_METHOD, host.lower() or None)
+
+
+def all_services(
+    reactor: Any,
+    config: Config,
+    settled: Mapping[str, Settled],
+    registry: Registry,
+    data: Path,
+    client: UpstreamClient,
+    door: Door,
+    limiting: Limiting,
+    now: Callable[[], float],
+) -> Services:
+    """Makes them; nothing is asked of any server yet."""
+    made = Services()
+    for name, one in config.services.items():
+        bench = Bench(
+            name=name, clock=reactor, folder=data / "plugins" / name, agent=client._agent, processes=reactor,
+            kinds=registry.kinds,
+        )  # fmt: skip
+        service = made.services[name] = configure(registry, settled, name, one, bench)
+        resource = service.resource
+        if resource is None:
+            resource = _forward(reactor, name, one, service, client, made)
+        turns = _turns(reactor, name, one, service, limiting, now)
+        made.guards[name] = Guard(resource, door, service.traits, turns=turns)
+        made.routes.append(route_of(service, settled[name]))
+    return made
+
+
+def _forward(
+    reactor: Any, name: str, one: ServiceConfig, service: Service, client: UpstreamClient, made: Services
+) -> Forward:
+    traits = service.traits
+    timeouts = Timeouts(one.timeouts.connect, one.timeouts.first_byte, one.timeouts.idle)
+    targets = {base: target_of(base, one.ca_file, upstream_creator) for base in service.upstreams}
+    path = (one.health.path or traits.health.path).encode("ascii")
+    ask = partial(_well, client, reactor, targets, path, one.health.timeout)
+    made.upstreams[name] = Upstreams.of(name, service.upstreams, ask, reactor, one.health.interval)
+    ways: dict[str, Outward] = {base: Way.to(base, target, client, timeouts) for base, target in targets.items()}
+    return Forward(
+        name, made.upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
+        one.identify, traits.dialect, filter_models,
+    )  # fmt: skip
+
+
+def _turns(
+    reactor: Any, name: str, one: ServiceConfig, service: Service, limiting: Limiting, now: Callable[[], float]
+) -> tuple[Turn, ...]:
+    """What an admitted request goes through, in order: rates on its head, the look at its body, a place."""
+    traits = service.traits
+    limiter = limiting.limiter
+    size = one.concurrency if one.concurrency is not None else traits.concurrency
+    length = 1_000_000 if one.queue.length is None else one.queue.length
+    place = Place(name, size, length, one.queue.wait)
+    return (
+        Rates(limiter, now, traits.dialect).turn,
+        Inspection(limiter, now, one.inspect, traits.dialect).turn,
+        Places(
+            limiter, limiting.slots, place, reactor, traits.dialect, not any(rule.work for rule in traits.rules),
+            one.queue.keepalive, one.inspect, one.queue.json_space,
+        ).turn,
+    )  # fmt: skip
+
+
+async def _well(
+    client: UpstreamClient, clock: Any, targets: Mapping[str, Target], path: bytes, timeout: float, base: str
+) -> bool:
+    return await well(client._agent, clock, UpstreamURL(targets[base], path), timeout)
