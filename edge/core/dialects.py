@@ -81,12 +81,15 @@ def answer(refusal: Refusal, dialect: str, request_id: str) -> Answer:
         fields.append((b"request-id", sent))
     if refusal.status == 401:
         fields.append((b"www-authenticate", b'Bearer realm="aigate"'))
-    if refusal.retry_after is not None:
-        fields.append((b"retry-after", str(max(1, math.ceil(refusal.retry_after))).encode()))
+    if refusal.retry_after is not None or refusal.status in (429, 503):
+        fields.append((b"retry-after", str(max(1, math.ceil(refusal.retry_after or 1))).encode()))
     if not refusal.retry:
         fields.append((b"x-should-retry", b"false"))
     body = _json(_worded(refusal, dialect, request_id)) + b"\n"
-    return Answer(refusal.status, JSON, body, (*fields, *refusal.extra))
+    # What the refusal says itself is more exact than what is said of its kind.
+    own = {name.lower() for name, _ in refusal.extra}
+    kept = [pair for pair in fields if pair[0] not in own]
+    return Answer(refusal.status, JSON, body, (*kept, *refusal.extra))
 
 
 def broken(refusal: Refusal, dialect: str, request_id: str, content_type: bytes, sent: bytes = b"") -> bytes:

@@ -9,12 +9,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.live.gate import Gate
+from tests.live.gate import Gate, until
 from tests.live.upstream import Upstream
 
 pytestmark = pytest.mark.live
@@ -25,15 +24,6 @@ def client(gate: Gate) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {gate.key}"}
     with httpx.Client(base_url=gate.url, verify=gate.context(), headers=headers, timeout=20) as made:
         yield made
-
-
-def until(true: Any, seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_path_query_and_fields_go_on_byte_for_byte_and_keys_do_not(client: httpx.Client, gate: Gate) -> None:

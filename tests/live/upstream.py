@@ -21,6 +21,9 @@ class Upstream:
         self.headers: dict[str, Any] = {}
         self.raw_path = ""
         self.open = 0
+        self.working = 0
+        self.busiest = 0
+        self.order: list[str] = []
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -53,6 +56,8 @@ class Upstream:
         app.router.add_route("*", "/redirect", self._redirect)
         app.router.add_route("*", "/cookies", self._cookies)
         app.router.add_route("GET", "/ws", self._ws)
+        app.router.add_route("POST", "/v1/chat/completions", self._chat)
+        app.router.add_route("GET", "/v1/models", self._models)
         app.router.add_route("*", "/{rest:.*}", self._echo)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         await runner.setup()
@@ -91,6 +96,31 @@ class Upstream:
             ),
             content_type="application/json",
         )
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        """OpenAI's chat, which costs `tokens` of the body (50) and takes `seconds` of it (0)."""
+        asked = await request.json()
+        self.working += 1
+        self.busiest = max(self.busiest, self.working)
+        try:
+            await asyncio.sleep(asked.get("seconds", 0))
+        finally:
+            self.working -= 1
+        self.order.append(asked.get("name", ""))
+        cost = asked.get("tokens", 50)
+        usage = {"prompt_tokens": 10, "completion_tokens": cost - 10, "total_tokens": cost}
+        if not asked.get("stream"):
+            return web.json_response({"choices": [{"message": {"content": "hi"}}], "usage": usage})
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        await answer.write(b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n')
+        await answer.write(b'data: {"choices":[],"usage":%b}\n\ndata: [DONE]\n\n' % json.dumps(usage).encode())
+        await answer.write_eof()
+        return answer
+
+    async def _models(self, request: web.Request) -> web.Response:
+        names = ("gemma3", "llama3", "gemma3:1b")
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """`?n=10&every=0.02`: server-sent events."""
