@@ -11,6 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
+from edge.admin.ops import ops_router
 from edge.assemble.limits import limiting
 from edge.assemble.listening import Ports, wire_limits
 from edge.assemble.services import all_services
@@ -25,7 +26,7 @@ from edge.config.services import settle
 from edge.core.exchange import Route
 from edge.core.lockouts import Lockouts
 from edge.core.routing import Routes
-from edge.observe.observing import observing
+from edge.observed import observed
 from edge.registry import Registry
 from edge.signals import Signals
 from edge.stores.exported import ExportedKeyStore
@@ -89,7 +90,7 @@ def assemble(
     )
     store = ExportedKeyStore(reactor, data, environ, in_thread)
     tickets = Tickets(reactor)
-    watching = observing(reactor, config, data, console, now)
+    watching = observed(reactor, config, data, console, now)
     lockout = config.lockout
     lockouts = Lockouts(lockout.failures, lockout.within, lockout.longest, lockout.addresses)
     admission = Admission(store, lockouts, watching.attempts, tickets)
@@ -122,12 +123,26 @@ def assemble(
     ports = Ports(reactor, config)
     ports.open("https", config.listen.https, server, certs.contexts)
     ports.open("plain", config.listen.plain, server)
+    report: dict[str, Callable[[], object]] = {"listeners": lambda: [said for said, _ in ports.bound]}
+    ops = Server(
+        Site(ops_router(Door(admission, opens, now), watching.pages(state, report)), reactor, now, watching.access),
+        reactor, watch, limits, http2=False,
+    )  # fmt: skip
+    ports.open("ops", config.listen.ops, ops)
     redirects = Server(RedirectSite(ports.port_of("https")), reactor, watch, limits, http2=False)
     ports.open("http", config.listen.http, redirects)
-    listeners = Listeners(reactor, (server, redirects), opens, ports.bound, config.drain.timeout)
+    listeners = Listeners(reactor, (server, ops, redirects), opens, ports.bound, config.drain.timeout)
+    gauges = watching.gauges
+    gauges.in_flight = lambda: site.in_flight
+    gauges.connections = lambda: len(server.connections) + len(redirects.connections)
+    gauges.draining = lambda: listeners.draining
+    gauges.upstreams = services.loads
+    gauges.certificates = lambda: [(each.name, each.not_after) for each in certs.status()]
+    gauges.keys = store.status
     root = MultiService()
     for child in (
-        watching, store, certs, *counting.services, listeners, Signals(reactor, listeners.cut, watching.reopen),
+        watching.service, store, certs, *counting.services, listeners,
+        Signals(reactor, listeners.cut, watching.service.reopen),
     ):  # fmt: skip
         child.setServiceParent(root)
     return Gate(root, listeners, tuple(services.routes), ports.port_of("https"))

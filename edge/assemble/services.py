@@ -50,6 +50,12 @@ class Services:
         """Whether one of them is down; a sleeping one is not."""
         return any(each.state() == "down" for each in self.upstreams.values())
 
+    def loads(self) -> list[tuple[str, str, str, int]]:
+        """(service, base address, state, requests in hand) of every server."""
+        return [
+            (name, each.base, each.state, each.open) for name, those in self.upstreams.items() for each in those.servers
+        ]
+
 
 def configure(
     registry: Registry, settled: Mapping[str, Settled], name: str, config: ServiceConfig, bench: Bench
