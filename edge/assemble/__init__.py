@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 from edge.admin.ops import ops_router
 from edge.assemble.limits import limiting
 from edge.assemble.listening import Ports, wire_limits
+from edge.assemble.rotating import rotating
 from edge.assemble.services import all_services
 from edge.auth.admission import Admission
 from edge.auth.open import Open
@@ -35,7 +36,7 @@ from edge.tls.upstream import upstream_creator
 from edge.transport.watch import Watch
 from edge.web.guard import Door, Guard
 from edge.web.listeners import Listeners
-from edge.web.own import OwnPage, health_page, status_page, ticket_page
+from edge.web.own import OwnPage, health_page, rotate_page, status_page, ticket_page
 from edge.web.redirect import RedirectSite
 from edge.web.router import Own, Router
 from edge.web.site import Site
@@ -113,6 +114,7 @@ def assemble(
     own = {
         b"/health": Own(health_page(state), READ),
         b"/status": Own(guarded(status_page(services.services, services.state, counting, now)), READ),
+        b"/rotate": Own(guarded(rotate_page(rotating(data, environ, in_thread), now)), ASK),
         b"/ticket": Own(guarded(ticket_page(tickets, services.services)), ASK),
     }
     router = Router(Routes(tuple(services.routes)), services.guards, own)

@@ -21,6 +21,7 @@ from edge.core.cors import allowed, is_preflight, preflight
 from edge.core.exchange import Caller, Exchange
 from edge.core.headers import Pair
 from edge.core.refusal import Refusal
+from edge.core.rotation import ends_soon
 from edge.core.routing import forms
 from edge.core.rules import ANYTHING
 from edge.core.service import Rule, Traits
@@ -163,6 +164,10 @@ class Guard:
         if isinstance(found, Refusal):
             return found
         request.exchange = exchange.by(found)
+        if found.key.expires is not None:
+            told = ends_soon(found.key, door.now())
+            if told is not None:
+                request.extra.append(told)
         length = request.body.length
         if isinstance(length, int):
             if length > door.body:

@@ -48,6 +48,7 @@ def reply_json(request: Request, status: int, value: object, extra: Iterable[Pai
         (b"X-Request-Id", request.exchange.arrival.id.encode("ascii")),
         _NO_STORE,
         *extra,
+        *request.extra,
     ]
     if request.origin_allowed is not None:
         pairs.extend(cors_pairs(request.origin_allowed))

@@ -175,3 +175,16 @@ def test_a_revoked_key_loses_its_open_stream_within_a_second(gate: Gate) -> None
                 if number == 3:
                     assert gate.aigate("keys", "disable", made["id"]).returncode == 0
         assert client.get("/status").headers["x-aigate-reason"] == "disabled-key"
+
+
+def test_a_key_in_its_last_days_says_so_and_fetches_its_successor_once(gate: Gate) -> None:
+    headers = key(gate, "--user", "rotator", "--rotate-every", "60d", "--expires", "1d")
+    with httpx.Client(verify=gate.context(), headers=headers, base_url=gate.url) as client:
+        assert client.get("/status").headers["x-aigate-key-expires"]
+        made = client.post("/rotate")
+        assert made.status_code == 201, made.text
+        assert made.json()["replaces"]
+        assert client.post("/rotate").status_code == 403
+        successor = {"X-API-Key": made.json()["key"]}
+        assert until(lambda: client.get("/status", headers=successor).status_code == 200, 10)
+        assert made.json()["key"] not in gate.log()
