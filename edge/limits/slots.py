@@ -215,6 +215,9 @@ class Slots:
     async def renew(self) -> None:
         """Renew every lease that is held; call it a few times within `lease` where the engine is shared."""
         for holder, waiting in list(self._leased.items()):
+            if holder not in self._leased:
+                # Given back while the ones before it were renewed.
+                continue
             try:
                 await self.engine.lease(holder, [(stage.name, stage.size) for stage in waiting.stages])
             except StoreError:

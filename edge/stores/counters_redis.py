@@ -50,7 +50,7 @@ class RedisCounters:
         self.link = link
         self.calendar = budgets.Calendar(zone)
         # The braces put every key into one slot of a cluster, as a script that touches several needs.
-        self.prefix = f"{{{prefix}}}"
+        self.prefix = f"{prefix}{{limits}}:"
         self.local = MemoryCounters(zone) if failure == "local" else None
         self.lease_ms = math.ceil(lease * 1000)
         self._self, self._told = secrets.token_hex(8), 0

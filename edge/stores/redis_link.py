@@ -1,5 +1,6 @@
 """One connection to a Redis or Valkey server that heals itself, and never keeps anybody waiting for long."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -130,7 +131,10 @@ class RedisLink:
         ca_file: Path | None = None,
         timeout: float = 0.25,
     ) -> "RedisLink":
-        """A link as configured. Raises ValueError for a wrong URL and StoreError for a file that cannot be read."""
+        """A link as configured. Raises ValueError for a wrong URL, StoreError for a file that cannot be read or a library
+        that is missing."""
+        if find_spec("txredisapi") is None:
+            raise StoreError("Redis needs txredisapi, which is not installed: pip install 'aigate[redis]'")
         at = where(url)
         return cls(
             str(at), endpoint(reactor, at, ca_file, timeout), reactor, timeout, username, password(password_file), at.db

@@ -243,6 +243,25 @@ def test_a_shared_place_waits_for_its_lease_and_gives_it_back(clock):
     assert engine.freed == ["gate1:1"] and not slots._leased and slots.load("image") == (0, 0)
 
 
+def test_a_place_given_back_while_others_are_renewed_is_not_taken_again(clock):
+    engine = Shared()
+    engine.lends = True
+    slots = Slots(clock, engine)
+    first, second = (ready(slots.ask(exchange(), Place("image", size=2)))[1][0] for _ in range(2))
+    paused = Deferred()
+
+    async def lease(holder, bounds):
+        engine.calls += 1
+        return await paused
+
+    engine.lease, engine.calls = lease, 0
+    Deferred.fromCoroutine(slots.renew())
+    second.release()
+    paused.callback(True)
+    assert engine.calls == 1 and len(slots._leased) == 1
+    first.release()
+
+
 def test_a_lease_that_never_comes_ends_with_the_wait(clock):
     slots = Slots(clock, Shared())
     _, result = ready(slots.ask(exchange(), GPU))

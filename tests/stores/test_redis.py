@@ -197,7 +197,7 @@ async def test_nothing_is_kept_for_ever(redis, connect):
     await counters.settle(levels, [0, 1], windows, NOON)
     await counters.lease("one", [("image", 1)])
     keys = await link._protocol.execute_command("KEYS", "*")
-    assert len(keys) == 4
+    assert len(keys) == 4 and all(key.startswith("aigate:") for key in keys)
     for key in keys:
         assert await link._protocol.execute_command("PTTL", key) > 0
 
