@@ -295,8 +295,6 @@ class Slots:
             else Refusal(reason, f"The server is {why}.", retry_after=RETRY[0])
         )
         self._withdraw(waiting)
-        if waiting._fired is not None and not waiting._fired.called:
-            waiting._fired.callback(None)
 
     def _withdraw(self, waiting: Waiting) -> None:
         if waiting.gone or waiting.started is not None:
@@ -305,6 +303,8 @@ class Slots:
             waiting.stages[waiting.at].queue.leave(waiting)
             self._unlist(waiting)
         self._release(waiting, worked=False)
+        if waiting._fired is not None and not waiting._fired.called:
+            waiting._fired.callback(None)
 
     def _release(self, waiting: Waiting, worked: bool) -> None:
         """Give back every stage that was passed, and let the next ones in."""

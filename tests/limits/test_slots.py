@@ -1,4 +1,6 @@
+import random
 import time
+from collections import Counter
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -91,6 +93,15 @@ def test_who_leaves_frees_its_place_in_the_queue_at_once(slots):
     assert isinstance(slots.ask(exchange(), GPU), Ticket)
 
 
+def test_leaving_ends_the_wait_as_well(slots, clock):
+    slots.ask(exchange(), GPU)
+    bob = slots.ask(exchange("bob"), GPU)
+    _, result = ready(bob)
+    bob.leave()
+    bob.leave()
+    assert result[0].reason == "queue-full" and not clock.getDelayedCalls()
+
+
 def test_who_was_let_in_and_left_gives_the_place_on(slots):
     held = slots.ask(exchange(), GPU)
     bob, carl = slots.ask(exchange("bob"), GPU), slots.ask(exchange("carl"), GPU)
@@ -172,6 +183,19 @@ def test_a_bound_holds_over_requests_that_came_at_different_times(slots):
         tickets.pop(0).release()
     assert most == 3
     assert slots.load("chat") == (0, 0) and set(slots._stages) == {"chat"}
+
+
+def test_a_bound_that_somebody_is_on_the_way_to_is_the_same_for_all(slots):
+    place, person = Place("chat", size=8), ("user:alice", 1)
+    blocker = slots.ask(exchange(id="a"), place, (("key:a", 1),))
+    on_the_way = slots.ask(exchange(id="a"), place, (("key:a", 1), person))
+    slots.ask(exchange(id="b"), place, (person,)).release()
+    other = slots.ask(exchange(id="c"), place, (person,))
+    _, result = ready(on_the_way)
+    blocker.release()
+    assert isinstance(other, Ticket) and not result
+    other.release()
+    assert isinstance(result[0], Ticket)
 
 
 def test_the_bounded_queue_counts_those_who_wait_for_their_own_key(slots):
@@ -295,3 +319,47 @@ def test_ten_thousand_waiting_cost_little_each(clock, slots):
         assert waiting.position >= 1
         waiting.leave()
     assert (time.process_time() - started) / 300 < 1e-3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_no_bound_is_exceeded_and_no_place_stays_empty(seed):
+    chance, clock = random.Random(seed), Clock()
+    slots = Slots(clock, MemoryCounters(ZoneInfo("UTC")))
+    place, tickets, waiting, refused = Place("chat", size=4, length=12, wait=30.0), [], {}, 0
+
+    def landed(result, mark):
+        waiting.pop(mark, None)
+        if isinstance(result, Ticket):
+            tickets.append((mark, result))
+
+    for step in range(600):
+        what = chance.choice("aaaarrlt")
+        if what == "a":
+            user, key = f"u{chance.randrange(4)}", f"k{chance.randrange(2)}"
+            bounds = ((f"key:{user}{key}", 2), (f"user:{user}", 3))
+            asked = exchange(user, id=user + key, batch=chance.random() < 0.3, weight=chance.choice((1.0, 3.0)))
+            told, mark = slots.ask(asked, place, bounds), (user, key, step)
+            if isinstance(told, Ticket):
+                tickets.append((mark, told))
+            elif isinstance(told, Waiting):
+                waiting[mark] = told
+                Deferred.fromCoroutine(told.ready()).addCallback(landed, mark)
+            else:
+                refused += 1
+        elif what == "r" and tickets:
+            tickets.pop(chance.randrange(len(tickets)))[1].release()
+        elif what == "l" and waiting:
+            mark = chance.choice(list(waiting))
+            waiting.pop(mark).leave()
+        else:
+            clock.advance(chance.random() * 5)
+        by_key, by_user = Counter((m[0], m[1]) for m, _ in tickets), Counter(m[0] for m, _ in tickets)
+        assert len(tickets) <= 4 and max(by_key.values(), default=0) <= 2 and max(by_user.values(), default=0) <= 3
+        assert slots.load("chat") == (len(tickets), len(waiting)) and len(waiting) <= 12
+        for stage in slots._stages.values():
+            assert stage.held >= stage.size or not len(stage.queue)
+    while tickets:
+        tickets.pop()[1].release()
+    for one in list(waiting.values()):
+        one.leave()
+    assert refused and slots.load("chat") == (0, 0) and set(slots._stages) <= {"chat"}
