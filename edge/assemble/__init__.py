@@ -14,7 +14,6 @@ from twisted.internet.threads import deferToThreadPool
 from edge.admin.ops import ops_router
 from edge.assemble.limits import limiting
 from edge.assemble.listening import Ports, wire_limits
-from edge.assemble.rotating import rotating
 from edge.assemble.services import all_services
 from edge.auth.admission import Admission
 from edge.auth.open import Open
@@ -31,13 +30,15 @@ from edge.observed import observed
 from edge.registry import Registry
 from edge.signals import Signals
 from edge.stores.exported import ExportedKeyStore
+from edge.stores.successor import Successors
 from edge.tls.service import certificates
 from edge.tls.upstream import upstream_creator
 from edge.transport.watch import Watch
 from edge.web.guard import Door, Guard
 from edge.web.listeners import Listeners
-from edge.web.own import OwnPage, health_page, rotate_page, status_page, ticket_page
+from edge.web.own import OwnPage, health_page, status_page, ticket_page
 from edge.web.redirect import RedirectSite
+from edge.web.rotate import rotate_page
 from edge.web.router import Own, Router
 from edge.web.site import Site
 from edge.wire.server import Server
@@ -114,7 +115,7 @@ def assemble(
     own = {
         b"/health": Own(health_page(state), READ),
         b"/status": Own(guarded(status_page(services.services, services.state, counting, now)), READ),
-        b"/rotate": Own(guarded(rotate_page(rotating(data, environ, in_thread), now)), ASK),
+        b"/rotate": Own(guarded(rotate_page(Successors(data, environ, in_thread, now).fetch)), ASK),
         b"/ticket": Own(guarded(ticket_page(tickets, services.services)), ASK),
     }
     router = Router(Routes(tuple(services.routes)), services.guards, own)

@@ -21,7 +21,7 @@ from edge.config.schema import Config, ServiceConfig
 from edge.config.services import Settled
 from edge.core.exchange import Route
 from edge.core.models import filter_models
-from edge.core.service import ANY_METHOD
+from edge.core.routing import route_to
 from edge.limits.slots import Place
 from edge.registry import Registry
 from edge.tls.upstream import upstream_creator
@@ -74,9 +74,7 @@ def configure(
 
 def route_of(service: Service, settled: Settled) -> Route:
     """`/chat/api` or `comfy.example.org/` as a Route."""
-    host, slash, path = (settled.route or service.route).partition("/")
-    prefix = ("/" + path).rstrip("/").encode("ascii") if slash else b""
-    return Route(service.name, prefix, ANY_METHOD, host.lower() or None)
+    return route_to(service.name, settled.route or service.route)
 
 
 def all_services(

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from edge.core.exchange import Route
 from edge.core.refusal import Refusal
+from edge.core.service import ANY_METHOD, Rule, Traits
 
 RESERVED: Final = frozenset(
     [
@@ -111,6 +112,29 @@ class Routes:
     def for_host(self, host: str) -> bool:
         """Whether a host has routes of its own."""
         return bool(host) and host in self._by_host
+
+
+_STRICTEST: Final = {"": 0, "manage": 1, "admin": 2, "never": 3}
+
+
+def route_to(service: str, written: str) -> Route:
+    """`/chat/api` or `comfy.example.org/`, as configuration and plugins write it, as a Route to `service`."""
+    host, slash, path = written.partition("/")
+    prefix = ("/" + path).rstrip("/").encode("ascii") if slash else b""
+    return Route(service, prefix, ANY_METHOD, host.lower() or None)
+
+
+def needed_rule(traits: Traits, method: str, mapped: bytes) -> Rule | Refusal:
+    """The rule of a service for a mapped path: of all readings of the path the one that asks for most."""
+    judged = forms(mapped)
+    if isinstance(judged, Refusal):
+        return judged
+    rule = traits.rule_for(method, judged[0])
+    if len(judged) > 1:
+        simplest = traits.rule_for(method, judged[1])
+        if _STRICTEST.get(simplest.scope, 3) > _STRICTEST.get(rule.scope, 3):
+            return simplest
+    return rule
 
 
 NO_ROUTE: Final = Refusal("no-route", "there is nothing at this address")

@@ -15,23 +15,20 @@
 The two 401s come first, since they end the question who is asking. The model is judged later, on the body.
 """
 
-import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from edge.core.exchange import Exchange
 from edge.core.keys import Key
 from edge.core.networks import within
 from edge.core.refusal import Refusal
+from edge.core.routing import forms
 from edge.core.service import Rule
+from edge.core.times import stamp
 
 ANYTHING: Final = Rule(frozenset(), "*")
 """A rule that asks for nothing but a valid key: the gate's own resources."""
-_SHIFTY: Final = re.compile(rb"/\.{1,2}(/|$|;)|[\\\x00]|%(2f|5c|00|25)|;", re.IGNORECASE)
-"""Spellings that two programs read differently: a key with path rules does not get to use them."""
-
 Step = tuple[str, str, Refusal | None]
 """A step's name, what it found in words, and the refusal if it refuses."""
 
@@ -57,8 +54,8 @@ def judge(key: Key, exchange: Exchange, rule: Rule, now: float) -> Refusal | Non
 def steps(key: Key, exchange: Exchange, rule: Rule, now: float) -> Iterator[Step]:
     """Every decision of `judge`, in its order and by the same functions, each with what the key says about it."""
     yield "state", "disabled" if key.disabled else "enabled", _state(key)
-    yield "expiry", "no end" if key.expires is None else f"ends at {key.expires:.0f}", _expiry(key, now)
-    yield "start", "no start" if key.not_before is None else f"starts at {key.not_before:.0f}", _start(key, now)
+    yield "expiry", "no end" if key.expires is None else f"ends at {stamp(key.expires)}", _expiry(key, now)
+    yield "start", "no start" if key.not_before is None else f"starts at {stamp(key.not_before)}", _start(key, now)
     yield "address", ", ".join(map(str, key.networks)) or "any address", _address(key, exchange)
     yield "service", ", ".join(sorted(key.services)), _service(key, exchange)
     yield (
@@ -69,14 +66,6 @@ def steps(key: Key, exchange: Exchange, rule: Rule, now: float) -> Iterator[Step
     yield "method", ", ".join(sorted(key.methods)) or "any method", _method(key, exchange)
     yield "path", ", ".join(key.paths) or "any path that the service offers", _path(key, exchange)
     yield "hours", f"{key.hours.text} {key.hours.zone}" if key.hours else "any hour", _hours(key, now)
-
-
-def explain(key: Key, exchange: Exchange, rule: Rule, now: float) -> list[tuple[str, bool, str]]:
-    """(step, whether it passes, words) for every decision: what `aigate explain` prints."""
-    return [
-        (name, refusal is None, f"{words}: {refusal.message}" if refusal else words)
-        for name, words, refusal in steps(key, exchange, rule, now)
-    ]
 
 
 def ended(key: Key, now: float) -> bool:
@@ -135,16 +124,11 @@ def _path(key: Key, exchange: Exchange) -> Refusal | None:
 
 
 def _allowed(patterns: tuple[str, ...], exchange: Exchange) -> bool:
-    rest = exchange.arrival.path[len(exchange.route.prefix) if exchange.route else 0 :] or b"/"
-    if _SHIFTY.search(rest):
-        return False
-    try:
-        path = unquote_to_bytes(rest).decode()
-    except UnicodeDecodeError:
-        return False
-    if _SHIFTY.search(path.encode()):
-        return False
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
+    judged = forms(exchange.arrival.path[len(exchange.route.prefix) if exchange.route else 0 :] or b"/")
+    # A path with two readings must be allowed in both, and one that leads elsewhere is in none.
+    return not isinstance(judged, Refusal) and all(
+        any(fnmatchcase(path, pattern) for pattern in patterns) for path in judged
+    )
 
 
 def _hours(key: Key, now: float) -> Refusal | None:

@@ -22,7 +22,7 @@ from edge.core.exchange import Caller, Exchange
 from edge.core.headers import Pair
 from edge.core.refusal import Refusal
 from edge.core.rotation import ends_soon
-from edge.core.routing import forms
+from edge.core.routing import needed_rule
 from edge.core.rules import ANYTHING
 from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
@@ -36,7 +36,6 @@ from edge.wire.request import Request
 STOCK_BODY: Final = 1024 * 1024
 """The largest body that a resource gets which is not `IStreamed`."""
 DOUBT: Final = Refusal("store-unavailable", "the gate cannot judge this request now", retry_after=5.0)
-_STRICTEST: Final = {"": 0, "manage": 1, "admin": 2, "never": 3}
 
 
 class Admits(Protocol):
@@ -146,15 +145,11 @@ class Guard:
             rule = self.rule
         else:
             request.mapped = mapped = traits.map(request.route_rest)
-            judged = forms(mapped)
-            if isinstance(judged, Refusal):
+            needed = needed_rule(traits, request.verb, mapped)
+            if isinstance(needed, Refusal):
                 request.rule = self.rule
-                return judged
-            rule = traits.rule_for(request.verb, judged[0])
-            if len(judged) > 1:
-                simplest = traits.rule_for(request.verb, judged[1])
-                if _STRICTEST.get(simplest.scope, 3) > _STRICTEST.get(rule.scope, 3):
-                    rule = simplest
+                return needed
+            rule = needed
         request.rule = rule
         exchange = request.exchange
         if request.ticket is not None:

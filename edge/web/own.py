@@ -1,7 +1,7 @@
 """The gate's own addresses: /health for anyone, /status and /ticket for whoever holds a key."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from edge.core.keys import Key
 from edge.core.refusal import Refusal
-from edge.core.rotation import may_rotate
 from edge.errors import StoreError
 from edge.interfaces import IStreamed
 from edge.web.drive import drive
@@ -129,26 +128,6 @@ async def _left(limiter: Any, key: Key, service: str, now: float) -> list[dict[s
         }
         for one in await limiter.standings(key, service, now)
     ]
-
-
-def rotate_page(rotate: Callable[[str], Awaitable[Mapping[str, Any]]], now: Callable[[], float]) -> OwnPage:
-    """`POST /rotate`: a key fetches its successor, once. `rotate` makes it, by the id of the old one."""
-
-    async def answer(request: Request) -> None:
-        caller = request.exchange.caller
-        assert caller is not None
-        refusal = may_rotate(caller.key, now())
-        if refusal is None:
-            try:
-                made = await rotate(caller.key.id)
-            except StoreError as error:
-                refusal = Refusal("path-not-allowed", str(error), retry=False)
-            else:
-                reply_json(request, 201, made)
-                return
-        refuse(request, refusal)
-
-    return OwnPage(answer)
 
 
 def ticket_page(tickets: Tickets, services: Mapping[str, Any]) -> OwnPage:

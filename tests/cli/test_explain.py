@@ -1,0 +1,92 @@
+"""`aigate explain`: each decision, by the code that the server runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.cli import main
+
+RULES = (
+    "--user", "kid", "--service", "chat", "--model", "gemma*", "--hours", "mon-fri 15:00-20:00", "--tz", "Europe/Berlin",
+    "--allow", "192.168.1.0/24",
+)  # fmt: skip
+MONDAY = "2026-11-23T16:00:00+01:00"
+
+
+class Gate:
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+        config = folder / "aigate.toml"
+        config.write_text('[services.chat]\nplugin = "ollama"\n[services.tts]\nplugin = "tts"\nroute = "/tts/api"\n')
+        config.chmod(0o600)
+        self.places = ("--data", str(folder / "data"), "--config", str(config))
+        assert main(["keys", "create", *RULES, "--json", *self.places]) == 0
+        self.key = json.loads(capsys.readouterr().out)["id"]
+
+    def __call__(self, method: str, path: str, *more: str, code: int = 1) -> Any:
+        words = ["explain", method, path, "--key", self.key[:6], "--at", MONDAY, *more, "--json", *self.places]
+        if "--from" not in more:
+            words += ["--from", "192.168.1.7"]
+        assert main(words) == code, self.capsys.readouterr()
+        told = json.loads(self.capsys.readouterr().out)
+        return {step["step"]: step["reason"] for step in told["steps"] if not step["ok"]}
+
+
+@pytest.fixture
+def gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Gate:
+    return Gate(tmp_path, capsys)
+
+
+def test_what_passes(gate: Gate) -> None:
+    assert gate("POST", "/chat/api/chat", "--model", "gemma3", code=0) == {}
+    assert gate("get", "/status", code=0) == {}
+
+
+def test_each_rule_has_its_say(gate: Gate) -> None:
+    assert gate("POST", "/chat/api/chat", "--model", "llama3") == {"model": "model-not-allowed"}
+    assert gate("POST", "/chat/api/chat") == {"model": "model-not-allowed"}
+    assert gate("POST", "/chat/api/pull", "--model", "gemma3") == {"scope": "needs-scope"}
+    assert gate("POST", "/tts/api/v1/audio/speech", "--model", "gemma3")["service"] == "service-not-allowed"
+    assert gate("POST", "/chat/api/chat", "--model", "gemma3", "--from", "192.168.2.7") == {
+        "address": "address-not-allowed"
+    }
+    assert gate("POST", "/chat/api/chat", "--model", "gemma3", "--at", "2026-11-23T21:00:00+01:00") == {
+        "hours": "outside-hours"
+    }
+    assert gate("GET", "/elsewhere") == {"route": "no-route"}
+    assert gate("GET", "/chat/api/../status") == {"path": "bad-request"}
+    assert gate("POST", "/chat/api/%70ull", "--model", "gemma3")["scope"] == "needs-scope"
+
+
+def test_a_mapped_address_is_the_one_it_stands_for(gate: Gate) -> None:
+    assert gate("POST", "/chat/api/chat", "--model", "gemma3", "--from", "::ffff:192.168.1.7", code=0) == {}
+
+
+def test_wrong_words_are_told(gate: Gate) -> None:
+    for words in (("GET", "no-slash"), ("GET", "/ü")):
+        assert main(["explain", *words, "--key", gate.key, "--from", "::1", *gate.places]) == 2
+    assert main(["explain", "GET", "/", "--key", gate.key, "--from", "here", *gate.places]) == 2
+    assert main(["explain", "GET", "/", "--key", "ffffffff", "--from", "::1", *gate.places]) == 1
+    assert "Traceback" not in gate.capsys.readouterr().err
+
+
+def test_people_read_it_in_lines(gate: Gate) -> None:
+    words = [
+        "explain",
+        "POST",
+        "/chat/api/pull",
+        "--key",
+        gate.key,
+        "--from",
+        "192.168.1.7",
+        "--at",
+        MONDAY,
+        *gate.places,
+    ]
+    assert main(words) == 1
+    out = gate.capsys.readouterr().out
+    assert "NO  scope" in out
+    assert "403 needs-scope" in out
+    assert out.rstrip().endswith("is refused")
