@@ -332,7 +332,7 @@ async def test_cancelling_while_connecting_calls_the_connection_off(crowded):
         asked.cancel()
         with pytest.raises(CancelledError):
             await asked
-        assert not out.agent.open
+        await eventually(lambda: not out.agent.open and not out.agent._making, 0.25)
 
 
 @pytest_twisted.ensureDeferred

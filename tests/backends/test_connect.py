@@ -11,6 +11,7 @@ from twisted.web.client import ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
 from edge.backends.failures import UpstreamRefused, UpstreamTimeout, cause_of
+from edge.backends.rawheaders import RawHeaders
 from edge.backends.target import UpstreamURL, stock_creator, target_of
 from edge.tls.upstream import upstream_creator
 from tests.backends.rogue import Rogue, eventually, serving
@@ -223,3 +224,20 @@ async def test_much_goes_both_ways_over_tls_through_pauses(pair, fast):
             await eventually(lambda: reader.reason, 60)
             assert b"".join(pieces) == data
             assert out.agent.idle == 1
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_tunnel_under_tls_ends_though_a_producer_is_registered(pair, fast):
+    def switches(peer):
+        peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+        peer.hold()
+
+    context, ca_file = pair("127.0.0.1")
+    with Rogue(switches, tls=context) as rogue:
+        async with way_out(fast) as out:
+            switched = await out.client.open_upgrade(to(rogue, ca_file), b"other", headers=RawHeaders())
+            switched.tunnel.registerProducer(Slow(), True)
+            switched.tunnel.loseConnection()
+            await eventually(lambda: rogue.peers[0].gone.is_set() and not out.agent.open, 2)

@@ -213,6 +213,7 @@ async def test_an_old_server_that_keeps_its_connections_is_kept():
         ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 0, 1),
         ("GET", b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", 0, 1),
         ("GET", b"HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, 0),
+        ("GET", b"HTTP/1.1 205 Reset Content\r\nContent-Length: 5\r\n\r\n", 0, 0),
         ("GET", OK + b"Content-Length: 0\r\n\r\n", 0, 1),
     ],
 )
@@ -306,3 +307,19 @@ async def test_a_connection_paused_at_the_end_of_its_answer_is_awake_for_the_nex
             await eventually(lambda: reader.reason)
             assert (await out.client.get(out.to(rogue.url, b"/next"))).whole == b"GET /next HTTP/1.1"
             assert out.agent.connects == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_body_that_nobody_reads_is_held_within_one_read():
+    def flood(peer):
+        peer.head()
+        peer.send(OK + b"\r\n")
+        for _ in range(512):
+            peer.send(bytes(65536))
+
+    with Rogue(flood) as rogue:
+        async with way_out() as out:
+            answer = await out.client.get(out.to(rogue.url))
+            await eventually(lambda: answer._early)
+            await deferLater(reactor, 0.2, lambda: None)
+            assert sum(map(len, answer._early)) <= 256 * 1024
