@@ -80,11 +80,11 @@ def test_the_fifteen_line_plugin_is_found_and_called(tmp_path: Path) -> None:
         services = {"cellar": {"plugin": "cellar", "route": "/cellar/api", "upstreams": [upstream.url]}}
         with Gate(tmp_path, services, more) as gate, httpx.Client(verify=gate.context()) as client:
             answer = client.post(
-                f"{gate.url}/cellar/api/chat/completions", json={"model": "m"}, headers={"X-API-Key": gate.key}
+                f"{gate.url}/cellar/api/embeddings", json={"model": "m"}, headers={"X-API-Key": gate.key}
             )
     told = {name.lower(): value for name, value in answer.json()["headers"]}
     assert told["x-model-room"] == "cellar"
-    assert answer.json()["path"] == "/v1/chat/completions"
+    assert answer.json()["path"] == "/v1/embeddings"
 
 
 def test_stock_twisted_web_resources_work_behind_the_guard(tmp_path: Path) -> None:
