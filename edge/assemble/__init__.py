@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from edge.admin.ops import ops_router
+from edge.assemble.in_order import InOrder
 from edge.assemble.limits import limiting
 from edge.assemble.listening import Ports, wire_limits
 from edge.assemble.services import all_services
@@ -142,7 +143,7 @@ def assemble(
     gauges.upstreams = services.loads
     gauges.certificates = lambda: [(each.name, each.not_after) for each in certs.status()]
     gauges.keys = store.status
-    root = MultiService()
+    root = InOrder()  # type: ignore[no-untyped-call]
     for child in (
         watching.service, store, certs, *counting.services, listeners,
         Signals(reactor, listeners.cut, watching.service.reopen),

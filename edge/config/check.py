@@ -155,9 +155,10 @@ def _limits(config: Config) -> Iterator[Problem]:
 def _redis(config: Config) -> Iterator[Problem]:
     redis = config.limits.redis
     place = ("limits", "redis")
-    yield from _url(
-        (*place, "url"), redis.url, ("redis", "rediss"), "redis://127.0.0.1:6379/0", "username and password_file"
-    )
+    if not redis.url.startswith("unix:///"):
+        yield from _url(
+            (*place, "url"), redis.url, ("redis", "rediss"), "redis://127.0.0.1:6379/0", "username and password_file"
+        )
     for name in ("password_file", "ca_file"):
         if (file := getattr(redis, name)) is not None:
             yield from _file((*place, name), file)

@@ -7,6 +7,7 @@ last the service's own. Each has so many places and a fair queue before them. A 
 from collections import Counter
 from collections.abc import Sequence
 from math import ceil
+from secrets import token_hex
 from typing import Final
 
 from attrs import define, field, frozen
@@ -157,11 +158,12 @@ class Waiting:
 
 @define(eq=False, repr=False)
 class Slots:
-    """Every place of the gate. `name` tells this gate from others that share its engine; `lease` is in seconds."""
+    """Every place of the gate. `name` tells this gate from others that share its engine, and this run of it from the one
+    before; `lease` is in seconds."""
 
     clock: IReactorTime
     engine: ILimitEngine
-    name: str = "gate"
+    name: str = field(factory=lambda: token_hex(8))
     lease: float = 30.0
     _stages: dict[str, Stage] = field(factory=dict)
     _lines: dict[str, dict[tuple[str, bool], dict[Waiting, None]]] = field(factory=dict)

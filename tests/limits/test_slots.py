@@ -286,6 +286,10 @@ def test_a_place_given_back_while_others_are_renewed_is_not_taken_again(clock):
     first.release()
 
 
+def test_two_gates_never_hold_their_leases_under_one_name(clock):
+    assert len({Slots(clock, Shared()).name for _ in range(10)}) == 10
+
+
 def test_a_lease_that_never_comes_ends_with_the_wait(clock):
     slots = Slots(clock, Shared())
     _, result = ready(slots.ask(exchange(), GPU))
