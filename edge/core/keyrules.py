@@ -47,6 +47,8 @@ def to_key(key_id: str, rules: Mapping[str, Any]) -> Key:
     """
     if unknown := rules.keys() - FIELDS:
         raise ValueError(f"key {key_id} has rules that this version does not know: {', '.join(sorted(unknown))}")
+    if missing := {"user", "services"} - rules.keys():
+        raise ValueError(f"key {key_id} has no {' and no '.join(sorted(missing))}")
     try:
         return Key(
             id=key_id,
@@ -67,7 +69,7 @@ def to_key(key_id: str, rules: Mapping[str, Any]) -> Key:
             rotate_every=_number(rules, "rotate_every"),
         )
     except KeyError as error:
-        raise ValueError(f"key {key_id} has no {error.args[0]}") from error
+        raise ValueError(f"key {key_id} has hours without a time zone") from error
 
 
 def _text(value: Any) -> str:

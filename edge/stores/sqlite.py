@@ -11,29 +11,19 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from edge.core.keyrecord import HistoryEntry, KeyRecord, NewKey
-from edge.core.keyrules import to_key, to_rules
-from edge.core.keys import Key
+from edge.core.keyrecord import HistoryEntry, KeyRecord
 from edge.errors import StoreError
 from edge.stores import export
+from edge.stores.changes import Changes, grow, note, register
 from edge.stores.database import BUSY, open_database, transaction
 from edge.stores.pepper import LIVE, Peppers, locate, read_peppers
-
-FILE: Final = "keys.sqlite"
-HISTORY: Final = 200_000
-"""The most rows of history that are kept."""
-DELETED: Final = 100_000
-"""The most digests of deleted keys that are kept."""
-LARGEST_RULES: Final = 64 * 1024
-"""The most bytes that the rules of one key take."""
-_COLUMNS: Final = "id, rules, description, created, created_by, origin, replaces, replaced_by, weak, pepper, changed"
+from edge.stores.rows import COLUMNS, FILE, generation, get, marks, query, record_of
 
 
 @frozen
@@ -66,33 +56,33 @@ class SqliteKeyRecord:
 
     def generation(self) -> int:
         """Grows with every change."""
-        return _generation(self._open())
+        return generation(self._open())
 
     def find(self, *, user: str | None = None, prefix: str = "") -> list[KeyRecord]:
         """Keys, oldest first: all, those of a person, or those whose id begins with `prefix`."""
-        rows = _query(
+        rows = query(
             self._open(),
             # The columns are a constant of this module.
-            f"SELECT {_COLUMNS} FROM keys WHERE (? IS NULL OR user = ?) AND substr(id, 1, ?) = ? ORDER BY created, id",  # noqa: S608
+            f"SELECT {COLUMNS} FROM keys WHERE (? IS NULL OR user = ?) AND substr(id, 1, ?) = ? ORDER BY created, id",  # noqa: S608
             (user, user, len(prefix), prefix),
         )
-        return [_record(row) for row in rows]
+        return [record_of(row) for row in rows]
 
     def get(self, key_id: str) -> KeyRecord | None:
         """The key with exactly this id."""
-        return _get(self._open(), key_id)
+        return get(self._open(), key_id)
 
     def ids(self) -> set[str]:
         """The ids of all keys."""
-        return {row[0] for row in _query(self._open(), "SELECT id FROM keys")}
+        return {row[0] for row in query(self._open(), "SELECT id FROM keys")}
 
     def count(self) -> int:
-        ((count,),) = _query(self._open(), "SELECT count(*) FROM keys")
+        ((count,),) = query(self._open(), "SELECT count(*) FROM keys")
         return int(count)
 
     def history(self, key_id: str | None = None, limit: int = 1000) -> list[HistoryEntry]:
         """The newest `limit` changes of a key, or of all, oldest first; `key_id` may be that of a deleted key."""
-        rows = _query(
+        rows = query(
             self._open(),
             "SELECT at, key, action, by, detail, generation FROM history WHERE ? IS NULL OR key = ? ORDER BY number DESC LIMIT ?",
             (key_id, key_id, limit),
@@ -113,14 +103,14 @@ class SqliteKeyRecord:
             made = digest(secret)
             for table, deleted in (("keys", False), ("deleted", True)):
                 # The table's name is one of the two above.
-                if rows := _query(connection, f"SELECT id FROM {table} WHERE digest = ?", (made,)):  # noqa: S608
+                if rows := query(connection, f"SELECT id FROM {table} WHERE digest = ?", (made,)):  # noqa: S608
                     return Known(rows[0][0], deleted)
         return None
 
     # Changing
 
     @contextmanager
-    def change(self, by: str) -> Iterator["Changes"]:
+    def change(self, by: str) -> Iterator[Changes]:
         """One change by somebody (`cli:alice`, `gate`): when the block ends all of it is on record and in the export, or nothing is."""
         with self._writers_lock():
             connection = self._open()
@@ -137,7 +127,7 @@ class SqliteKeyRecord:
             connection = self._open()
             if not always:
                 try:
-                    if export.read(self.folder / export.FILE)[0].generation == _generation(connection):
+                    if export.read(self.folder / export.FILE)[0].generation == generation(connection):
                         return False
                 except StoreError:
                     pass  # whatever is wrong with it, it is made anew below
@@ -156,25 +146,25 @@ class SqliteKeyRecord:
                     raise StoreError(
                         f"peppers {', '.join(map(str, sorted(peppers.values)))} are live; retire the older one first"
                     )
-                ((highest,),) = _query(connection, "SELECT max(number) FROM peppers")
+                ((highest,),) = query(connection, "SELECT max(number) FROM peppers")
                 renewed = peppers.with_new(highest + 1)
                 # The file first: a pepper that nothing needs does no harm, a record of a lost one would.
                 renewed.write()
-                _register(connection, renewed, self.clock())
-                _note(connection, self.clock(), "", "repeppered", by, {"new": renewed.current})
-                _grow(connection)
+                register(connection, renewed, self.clock())
+                note(connection, self.clock(), "", "repeppered", by, {"new": renewed.current})
+                grow(connection)
                 place = self._prepare(connection)
             self._place(place)
             return renewed.current
 
     def live_peppers(self) -> dict[int, str]:
         """Number → fingerprint of the peppers that keys may be digested with."""
-        return _marks(self._open())
+        return marks(self._open())
 
     def needing(self, pepper: int) -> list[KeyRecord]:
         """The keys that work only as long as this pepper lives."""
-        rows = _query(self._open(), f"SELECT {_COLUMNS} FROM keys WHERE pepper = ? ORDER BY created, id", (pepper,))  # noqa: S608
-        return [_record(row) for row in rows]
+        rows = query(self._open(), f"SELECT {COLUMNS} FROM keys WHERE pepper = ? ORDER BY created, id", (pepper,))  # noqa: S608
+        return [record_of(row) for row in rows]
 
     def retire_pepper(self, number: int, by: str, *, force: bool = False) -> list[KeyRecord]:
         """End an old pepper. Keys that still need it stop it, or die with `force`: they are returned."""
@@ -220,16 +210,16 @@ class SqliteKeyRecord:
 
     def _peppers(self) -> Peppers | None:
         peppers = read_peppers(self.folder, self.environ)
-        marks = _marks(self._open())
+        live = marks(self._open())
         path, _ = locate(self.folder, self.environ)
         if peppers is None:
-            if marks:
+            if live:
                 raise StoreError(
                     f"{path}: the pepper of this record is missing; bring it back from a backup: without it no key works"
                 )
             return None
         found = peppers.fingerprints()
-        for number, mark in marks.items():
+        for number, mark in live.items():
             if found.get(number) != mark:
                 raise StoreError(
                     f"{path}: pepper {number} is missing or is not the one that this record's keys were made with"
@@ -242,14 +232,14 @@ class SqliteKeyRecord:
             path, credential = locate(self.folder, self.environ)
             peppers = Peppers(path, {}, credential).with_new(1)
             peppers.write()
-        _register(connection, peppers, self.clock())
+        register(connection, peppers, self.clock())
         return peppers
 
     def _prepare(self, connection: sqlite3.Connection) -> Callable[[], None]:
-        marks = _marks(connection)
+        live = marks(connection)
         rows = connection.execute("SELECT digest, pepper, id, rules FROM keys ORDER BY id")
         try:
-            return export.prepare(self.folder, _generation(connection), marks, (export.line(*row) for row in rows))
+            return export.prepare(self.folder, generation(connection), live, (export.line(*row) for row in rows))
         except OSError as error:
             raise StoreError(
                 f"{self.folder / export.FILE}: cannot be written: {error.strerror}; nothing was changed"
@@ -286,162 +276,3 @@ class SqliteKeyRecord:
             yield
         finally:
             os.close(handle)
-
-
-@define
-class Changes:
-    """What one change does; made by `SqliteKeyRecord.change`."""
-
-    _connection: sqlite3.Connection
-    _peppers: Peppers
-    _by: str
-    _now: float
-    _notes: list[tuple[str, str, Mapping[str, Any]]] = field(factory=list, init=False)
-
-    def add(self, new: NewKey) -> KeyRecord:
-        """Put a key on record. Raises StoreError where its id or its secret is there already."""
-        number, digest = self._peppers.digests()[0]
-        record = evolve(new.record, pepper=number, changed=self._now)
-        row = (
-            record.id, digest(new.secret), number, record.key.user, _rules(record.key), record.description, record.created,
-            record.created_by, record.origin, record.replaces, record.replaced_by, record.weak, self._now,
-        )  # fmt: skip
-        try:
-            self._connection.execute("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.IntegrityError as error:
-            raise StoreError(f"a key with the id {record.id} or with the same secret is on record already") from error
-        self._notes.append((record.id, record.origin, to_rules(record.key)))
-        return record
-
-    def edit(self, key: Key, action: str = "edited", **about: str) -> KeyRecord:
-        """Give a key other rules, and what else is said `about` it: description, replaced_by."""
-        before = self.get(key.id)
-        after = evolve(before, key=key, changed=self._now, **about)  # type: ignore[arg-type]
-        self._connection.execute(
-            "UPDATE keys SET user = ?, rules = ?, description = ?, replaced_by = ?, changed = ? WHERE id = ?",
-            (key.user, _rules(key), after.description, after.replaced_by, self._now, key.id),
-        )
-        old, new = _told(before), _told(after)
-        changed = {
-            name: [old.get(name), new.get(name)]
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
-        }
-        if changed:
-            self._notes.append((key.id, action, changed))
-        return after
-
-    def delete(self, key_id: str) -> KeyRecord:
-        """Take a key off the record; its history stays, and so does its digest, lest an import bring it back."""
-        record = self.get(key_id)
-        self._connection.execute(
-            "INSERT OR REPLACE INTO deleted SELECT digest, id, ? FROM keys WHERE id = ?", (self._now, key_id)
-        )
-        self._connection.execute("DELETE FROM keys WHERE id = ?", (key_id,))
-        self._notes.append((key_id, "deleted", _told(record)))
-        return record
-
-    def redigest(self, key_id: str, digest: bytes) -> None:
-        """Record a key under the current pepper, after its secret was shown. A key that is gone meanwhile stays gone."""
-        number = self._peppers.current
-        done = self._connection.execute(
-            "UPDATE keys SET digest = ?, pepper = ?, changed = ? WHERE id = ? AND pepper <> ?",
-            (digest, number, self._now, key_id, number),
-        )
-        if done.rowcount:
-            self._notes.append((key_id, "repeppered", {"pepper": number}))
-
-    def retire(self, pepper: int) -> None:
-        """Mark a pepper as one that nothing is digested with any more."""
-        self._connection.execute("UPDATE peppers SET retired = ? WHERE number = ?", (self._now, pepper))
-        self._notes.append(("", "repeppered", {"retired": pepper}))
-
-    def get(self, key_id: str) -> KeyRecord:
-        """The key as this change finds it. Raises StoreError where there is none."""
-        if record := _get(self._connection, key_id):
-            return record
-        raise StoreError(f"there is no key {key_id}")
-
-    def commit(self) -> bool:
-        """Grow the generation and write the history; False where nothing was changed."""
-        if not self._notes:
-            return False
-        _grow(self._connection)
-        for key_id, action, detail in self._notes:
-            _note(self._connection, self._now, key_id, action, self._by, detail)
-        self._connection.execute(
-            "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?", (HISTORY,)
-        )
-        return True
-
-
-def _rules(key: Key) -> str:
-    text = json.dumps(to_rules(key), separators=(",", ":"), sort_keys=True)
-    if len(text) > LARGEST_RULES:
-        raise StoreError(f"the rules of key {key.id} take {len(text)} bytes; at most {LARGEST_RULES} are kept")
-    return text
-
-
-def _told(record: KeyRecord) -> dict[str, Any]:
-    return {**to_rules(record.key), "description": record.description, "replaced_by": record.replaced_by}
-
-
-def _record(row: Sequence[Any]) -> KeyRecord:
-    key_id, rules, description, created, created_by, origin, replaces, replaced_by, weak, pepper, changed = row
-    try:
-        key = to_key(key_id, json.loads(rules))
-    except ValueError as error:
-        raise StoreError(f"{FILE}: {error}") from error
-    return KeyRecord(
-        key=key,
-        description=description,
-        created=created,
-        created_by=created_by,
-        origin=origin,
-        replaces=replaces,
-        replaced_by=replaced_by,
-        weak=weak,
-        pepper=pepper,
-        changed=changed,
-    )
-
-
-def _get(connection: sqlite3.Connection, key_id: str) -> KeyRecord | None:
-    rows = _query(connection, f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,))  # noqa: S608
-    return _record(rows[0]) if rows else None
-
-
-def _query(connection: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-    try:
-        return connection.execute(statement, values).fetchall()
-    except sqlite3.Error as error:
-        raise StoreError(f"{FILE}: cannot be read: {error}") from error
-
-
-def _marks(connection: sqlite3.Connection) -> dict[int, str]:
-    return dict(_query(connection, "SELECT number, fingerprint FROM peppers WHERE retired IS NULL"))
-
-
-def _generation(connection: sqlite3.Connection) -> int:
-    ((generation,),) = _query(connection, "SELECT value FROM meta WHERE name = 'generation'")
-    return int(generation)
-
-
-def _grow(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
-
-
-def _note(
-    connection: sqlite3.Connection, at: float, key_id: str, action: str, by: str, detail: Mapping[str, Any]
-) -> None:
-    connection.execute(
-        "INSERT INTO history (at, key, action, by, detail, generation) VALUES (?, ?, ?, ?, ?, ?)",
-        (at, key_id, action, by, json.dumps(detail, sort_keys=True), _generation(connection)),
-    )
-
-
-def _register(connection: sqlite3.Connection, peppers: Peppers, now: float) -> None:
-    for number, mark in peppers.fingerprints().items():
-        connection.execute(
-            "INSERT OR IGNORE INTO peppers (number, fingerprint, since) VALUES (?, ?, ?)", (number, mark, now)
-        )
