@@ -129,6 +129,7 @@ TRAITS = Traits(
         Rule(POST, "/sdapi/v1/options", scope="manage"),
     ),
     concurrency=1,
+    jobs="/queue",
     upgrades=frozenset({b"websocket"}),
     unload=("POST", "/free", {"unload_models": True, "free_memory": True}),
     options=Options,

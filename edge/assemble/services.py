@@ -11,7 +11,7 @@ from twisted.web.resource import IResource
 from edge.assemble.limits import Limiting
 from edge.backends.bench import Bench
 from edge.backends.errand import Timeouts
-from edge.backends.health import well
+from edge.backends.health import told, well
 from edge.backends.outward import UpstreamClient
 from edge.backends.service import Service
 from edge.backends.target import Target, UpstreamURL, target_of
@@ -20,8 +20,10 @@ from edge.backends.way import Way
 from edge.config.schema import Config, ServiceConfig
 from edge.config.services import Settled
 from edge.core.exchange import Route
+from edge.core.jobs import ANSWER
 from edge.core.models import filter_models
 from edge.core.routing import route_to
+from edge.limits.held import HeldJobs
 from edge.limits.slots import Place
 from edge.registry import Registry
 from edge.tls.upstream import upstream_creator
@@ -99,7 +101,7 @@ def all_services(
         resource = service.resource
         if resource is None:
             resource = _forward(reactor, name, one, service, client, made)
-        turns = _turns(reactor, name, one, service, limiting, now)
+        turns = _turns(reactor, name, one, service, limiting, now, _holding(reactor, one, service, client))
         made.guards[name] = Guard(resource, door, service.traits, turns=turns)
         made.routes.append(route_of(service, settled[name]))
     return made
@@ -122,7 +124,13 @@ def _forward(
 
 
 def _turns(
-    reactor: Any, name: str, one: ServiceConfig, service: Service, limiting: Limiting, now: Callable[[], float]
+    reactor: Any,
+    name: str,
+    one: ServiceConfig,
+    service: Service,
+    limiting: Limiting,
+    now: Callable[[], float],
+    hold: Callable[[str, str, Any], None] | None,
 ) -> tuple[Turn, ...]:
     """What an admitted request goes through, in order: rates on its head, the look at its body, a place."""
     traits = service.traits
@@ -135,9 +143,23 @@ def _turns(
         Inspection(limiter, now, one.inspect, traits.dialect).turn,
         Places(
             limiter, limiting.slots, place, reactor, traits.dialect, not any(rule.work for rule in traits.rules),
-            one.queue.keepalive, one.inspect, one.queue.json_space,
+            one.queue.keepalive, one.inspect, one.queue.json_space, hold,
         ).turn,
     )  # fmt: skip
+
+
+def _holding(
+    reactor: Any, one: ServiceConfig, service: Service, client: UpstreamClient
+) -> Callable[[str, str, Any], None] | None:
+    """What keeps the places of jobs that go on after their answer; None for kinds whose answer is the end."""
+    path = service.traits.jobs.encode("ascii")
+    if not path or service.resource is not None:
+        return None
+    held = {}
+    for base in service.upstreams:
+        url = UpstreamURL(target_of(base, one.ca_file, upstream_creator), path)
+        held[base] = HeldJobs(reactor, partial(told, client._agent, reactor, url, one.health.timeout, ANSWER))
+    return lambda base, job, ticket: held[base].hold(job, ticket)
 
 
 async def _well(

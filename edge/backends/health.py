@@ -25,7 +25,7 @@ async def recognised(agent: IAgent, clock: IReactorTime, base: str, question: Qu
     Never raises: whatever goes wrong is a no.
     """
     url = (base.rstrip("/") + question.path).encode("ascii")
-    response, body = await _asked(agent, clock, url, timeout, bool(question.key or question.text))
+    response, body = await _asked(agent, clock, url, timeout, LONGEST if question.key or question.text else 0)
     return response is not None and judge(question, response, body)
 
 
@@ -34,8 +34,14 @@ async def well(agent: IAgent, clock: IReactorTime, url: Any, timeout: float) -> 
 
     `url` is whatever the agent takes as one: bytes, or for agents of ours a target with a path. Who named its address knows what it is: a 401 or a 404 comes from a server that runs. Never raises.
     """
-    response, _ = await _asked(agent, clock, url, timeout, False)
+    response, _ = await _asked(agent, clock, url, timeout, 0)
     return response is not None and response.code < 500
+
+
+async def told(agent: IAgent, clock: IReactorTime, url: Any, timeout: float, most: int) -> bytes:
+    """At most `most` bytes of what a server tells at a URL, b"" where it does not answer 200 in time. Never raises."""
+    response, body = await _asked(agent, clock, url, timeout, most)
+    return body if response is not None and response.code == 200 else b""
 
 
 def judge(question: Question, response: IResponse, body: bytes) -> bool:
@@ -59,13 +65,13 @@ def judge(question: Question, response: IResponse, body: bytes) -> bool:
 
 
 async def _asked(
-    agent: IAgent, clock: IReactorTime, url: Any, timeout: float, read: bool
+    agent: IAgent, clock: IReactorTime, url: Any, timeout: float, most: int
 ) -> tuple[IResponse | None, bytes]:
     fields = Headers({b"accept": [b"application/json, */*"], b"user-agent": [AGENT]})
 
     async def ask() -> tuple[IResponse | None, bytes]:
         response = await agent.request(b"GET", url, fields, None)
-        reader = Reader(LONGEST if read else 0)
+        reader = Reader(most)
         response.deliverBody(reader)
         return response, await reader.done
 

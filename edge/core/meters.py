@@ -14,9 +14,12 @@ from math import ceil
 from typing import Any, Final
 
 from edge.core import tokens
+from edge.core.jobs import prompt_id
 
 PIECE: Final = 32 * 1024
 """Bytes that are looked at closely at once, where a name was seen."""
+HEAD: Final = 4096
+"""Bytes of an answer about pictures in which the id of a job is looked for."""
 OBJECT: Final = 16 * 1024
 """The most bytes of one object; with a piece, what a meter holds stays below 64 KiB."""
 TRIES: Final = 64
@@ -72,6 +75,8 @@ class Meter:
         """Look at a chunk; never raises."""
         self._bytes += len(chunk)
         if not self._gates:
+            if self._units == "images" and len(self._carry) < HEAD:
+                self._carry += chunk[:HEAD]
             return
         self._lines += chunk.count(b"\n")
         if not self._open:
@@ -89,6 +94,11 @@ class Meter:
     def told(self) -> bool:
         """Whether the server itself has said what it cost."""
         return bool(self._found)
+
+    @property
+    def job(self) -> str:
+        """The id of a picture that the server has only begun; "" where its answer is the picture."""
+        return (prompt_id(self._carry) or "") if self._units == "images" else ""
 
     def result(self, complete: bool = True) -> Mapping[str, float]:
         """What it cost by unit; prompt_tokens and completion_tokens beside tokens. Estimated where the server told nothing.

@@ -111,6 +111,8 @@ class Traits:
     """Protocols (lower-case) that a plain key may switch to: b"websocket"."""
     unload: tuple[str, str, Mapping[str, object]] | None = None
     """How to make it free its memory: (method, path, JSON); a value "{model}" stands for the name of what is loaded."""
+    jobs: str = ""
+    """Where its queue is told, `/queue`, if it answers at once and works later; the place is held until a job has ended."""
     options: type | None = None
     """The attrs class of the plugin's own settings."""
     headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)

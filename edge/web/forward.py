@@ -241,6 +241,7 @@ class Forward:
 
         def counted() -> None:
             ledger.units = dict(meter.result(request.finished_well))
+            ledger.job = meter.job
 
         request.endings.append(counted)
         return meter

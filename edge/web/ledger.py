@@ -16,5 +16,7 @@ class Ledger:
     queued: float = 0.0
     overhead: float | None = None
     units: dict[str, float] = field(factory=dict)
+    job: str = ""
+    """What the service began and goes on with after its answer."""
     fields: dict[str, Any] = field(factory=dict)
     """What was judged of the request's body."""

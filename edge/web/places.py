@@ -1,6 +1,6 @@
 """The turn that waits for a place at the hardware, and keeps a waiting client's stream alive meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from attrs import define
@@ -48,6 +48,8 @@ class Places:
     """Seconds between two signs of life to a client that waits."""
     most: int = 8 * 1024 * 1024
     json_space: bool = False
+    hold: Callable[[str, str, Any], None] | None = None
+    """Keeps the place of a server's job, (base address, job, ticket), for kinds that go on after their answer."""
 
     async def turn(self, request: Request) -> Refusal | None:
         """Waits for a place and gives it back when the request ends; the refusal where there is none to be had."""
@@ -64,8 +66,15 @@ class Places:
         if request.finished:
             told.release(worked=False)
             return None
-        request.endings.append(lambda: told.release(worked=request.ledger.overhead is not None))
+        request.endings.append(lambda: self._ended(request, told))
         return None
+
+    def _ended(self, request: Request, ticket: Any) -> None:
+        ledger, base = request.ledger, request.exchange.upstream
+        if ledger.job and base is not None and self.hold is not None:
+            self.hold(base, ledger.job, ticket)
+        else:
+            ticket.release(worked=ledger.overhead is not None)
 
     async def _wait(self, request: Request, waiting: Any) -> Any:
         """The place once it is this request's turn; None where the client left first."""

@@ -174,3 +174,10 @@ def test_speech_and_pictures_are_counted_from_the_request():
     assert metered(b"{}", units="images", fields={"n": 2, "steps": 4}).result() == {"images": 2, "steps": 8}
     assert metered(b"{}", units="images").result() == {"images": 1, "steps": STEPS}
     assert metered(b"{}", units="").result() == {}
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_picture_that_was_only_begun_is_told_by_its_job(step):
+    assert metered(b'{"prompt_id": "abc", "number": 1}', step, "images").job == "abc"
+    assert metered(b'{"images": ["' + b"x" * 9000 + b'"]}', step, "images").job == ""
+    assert metered(b'{"prompt_id": "abc"}', step, "tokens").job == ""
