@@ -8,16 +8,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edge.assemble.watching import observed
 from edge.config.schema import Config
-from edge.observed import observed
 from tests.observe.made import arrival, attempt, outcome
-
-
-class NoReactor:
-    """Stands for a reactor that never shuts down by itself."""
-
-    def addSystemEventTrigger(self, phase: str, event: str, call: object) -> None:
-        """Nothing is asked for."""
 
 
 def main(count: int) -> None:
@@ -26,7 +19,7 @@ def main(count: int) -> None:
     outcomes = [outcome(head, seconds=0.01 + number / 500) for number, head in enumerate(heads)]
     tries = [attempt("192.168.1.7", request=head.id) for head in heads]
     with TemporaryDirectory() as folder:
-        watching = observed(NoReactor(), Config(), Path(folder))
+        watching = observed(Config(), Path(folder))
         watching.service.startService()
         best: dict[str, float] = {}
         for _ in range(3):
@@ -54,7 +47,7 @@ def main(count: int) -> None:
                 best.get("attempt, caller's thread", 1e9), time.thread_time() - began
             )
             time.sleep(1.0)
-        watching.service.finish()
+        watching.service.stopService()
     for name, seconds in best.items():
         print(f"{seconds / count * 1e6:7.2f} us  {name}")
 

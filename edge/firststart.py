@@ -16,6 +16,7 @@ from edge.config.timezone import system_timezone
 from edge.errors import AigateError
 from edge.files import make_folder, write_atomically
 from edge.home import shipped, user_configuration
+from edge.observe.keychanges import key_changes
 from edge.registry import Registry
 from edge.stores.keyring import Keyring
 from edge.stores.sqlite import SqliteKeyRecord
@@ -74,7 +75,7 @@ def _stop(_: object, reactor: SelectReactor) -> None:
 def make_first_key(data: Path, environ: Mapping[str, str]) -> Path | None:
     """Makes the first key where there has never been one; the header file that holds it, None where there is none."""
     header = data / HEADER
-    record = SqliteKeyRecord(data, environ)
+    record = SqliteKeyRecord(data, environ, audit=key_changes(data))
     try:
         if record.exists and (record.count() or record.history(limit=1)):
             return header if header.exists() else None

@@ -16,6 +16,7 @@ from edge.assemble.in_order import InOrder
 from edge.assemble.limits import limiting
 from edge.assemble.listening import Ports, wire_limits
 from edge.assemble.services import all_services
+from edge.assemble.watching import observed
 from edge.auth.admission import Admission
 from edge.auth.open import Open
 from edge.auth.requires import required, requires
@@ -27,7 +28,7 @@ from edge.config.services import settle
 from edge.core.exchange import Route
 from edge.core.lockouts import Lockouts
 from edge.core.routing import Routes
-from edge.observed import observed
+from edge.observe.keychanges import key_changes
 from edge.registry import Registry
 from edge.signals import Signals
 from edge.stores.exported import ExportedKeyStore
@@ -91,9 +92,10 @@ def assemble(
         protocols=PROTOCOLS if config.edge.http2 else PROTOCOLS[1:],
         minimum=config.tls.minimum,
     )
-    store = ExportedKeyStore(reactor, data, environ, in_thread)
+    audit = key_changes(data, config.log.audit_max)
+    store = ExportedKeyStore(reactor, data, environ, in_thread, now, audit)
     tickets = Tickets(reactor)
-    watching = observed(reactor, config, data, console, now)
+    watching = observed(config, data, console, now, reading.file)
     lockout = config.lockout
     lockouts = Lockouts(lockout.failures, lockout.within, lockout.longest, lockout.addresses)
     admission = Admission(store, lockouts, watching.attempts, tickets)
@@ -116,7 +118,7 @@ def assemble(
     own = {
         b"/health": Own(health_page(state), READ),
         b"/status": Own(guarded(status_page(services.services, services.state, counting, now)), READ),
-        b"/rotate": Own(guarded(rotate_page(Successors(data, environ, in_thread, now).fetch)), ASK),
+        b"/rotate": Own(guarded(rotate_page(Successors(data, environ, in_thread, now, audit).fetch)), ASK),
         b"/ticket": Own(guarded(ticket_page(tickets, services.services)), ASK),
     }
     router = Router(Routes(tuple(services.routes)), services.guards, own)

@@ -16,6 +16,7 @@ from edge.config.timezone import system_timezone
 from edge.core.keyrecord import KeyRecord
 from edge.core.times import stamp
 from edge.errors import ConfigErrors
+from edge.observe.keychanges import key_changes
 from edge.stores.keyring import Keyring, Made
 from edge.stores.sqlite import SqliteKeyRecord
 
@@ -31,7 +32,7 @@ def keyring(places: Places, *, writing: bool = True, empty: bool = False) -> Ite
     A verb that only reads needs keys to be there, unless `empty` will do.
     """
     folder = places.writing() if writing else places.folder
-    record = SqliteKeyRecord(folder)
+    record = SqliteKeyRecord(folder, audit=key_changes(folder))
     if not (writing or empty or record.exists):
         raise click.ClickException(
             f"{folder} holds no keys yet; `aigate keys create` makes one, --data DIR names another folder"

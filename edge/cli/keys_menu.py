@@ -16,6 +16,7 @@ from edge.core.keyrecord import KeyRecord
 from edge.core.quantities import duration
 from edge.core.times import moment
 from edge.errors import AigateError, ConfigErrors
+from edge.observe.keychanges import key_changes
 from edge.stores.keyring import Keyring
 from edge.stores.sqlite import SqliteKeyRecord
 
@@ -24,7 +25,8 @@ ALL = "all of them, and those added later"
 
 def menu(places: Places) -> None:
     """Ask and do until the person leaves. What goes wrong is said in a line, and the menu goes on."""
-    record = SqliteKeyRecord(places.writing())
+    folder = places.writing()
+    record = SqliteKeyRecord(folder, audit=key_changes(folder))
     try:
         Menu(places, Keyring(record, actor(), system_timezone())).run()
     finally:

@@ -1,7 +1,6 @@
 """All that watches a gate, as one service: what requests and attempts are told to, and the threads that write it down."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
@@ -35,10 +34,9 @@ class Attempts:
 
 @define(eq=False)
 class Observing(Service):
-    """The threads that write. They run from the start until the reactor's shutdown is through, since requests still
-    end while the gate drains."""
+    """The threads that write. They begin before any request comes and end after the last: first among the gate's
+    services, which end in the order of their beginning reversed."""
 
-    reactor: Any
     logs: Sequence[LineLog]
     workers: Sequence[Worker]
 
@@ -47,15 +45,15 @@ class Observing(Service):
         super().startService()  # type: ignore[no-untyped-call]
         for worker in self.workers:
             worker.start()
-        self.reactor.addSystemEventTrigger("during", "shutdown", self.finish)
 
     def reopen(self) -> None:
         """Logs were moved: go on in new files."""
         for log in self.logs:
             log.reopen()
 
-    def finish(self) -> None:
+    def stopService(self) -> None:
         """Write what is left; each thread gets a few seconds for it."""
+        super().stopService()  # type: ignore[no-untyped-call]
         for worker in self.workers:
             worker.finish()
 

@@ -15,6 +15,8 @@ class Worker:
     work: Callable[[], None]
     period: float = 0.25
     """Seconds."""
+    last: Callable[[], None] | None = None
+    """What is done instead of `work` at the end."""
     log: Logger = field(factory=lambda: Logger(namespace="aigate.worker"), repr=False)
     _stop: threading.Event = field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
@@ -37,6 +39,6 @@ class Worker:
         while not stopping:
             stopping = self._stop.wait(self.period)
             try:
-                self.work()
+                (self.last if stopping and self.last else self.work)()
             except Exception:
                 self.log.failure("{name}: one round failed; the next will try again", name=self.name)

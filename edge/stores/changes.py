@@ -96,6 +96,11 @@ class Changes:
             return record
         raise StoreError(f"there is no key {key_id}")
 
+    @property
+    def count(self) -> int:
+        """How many lines of history it makes."""
+        return len(self._notes)
+
     def commit(self) -> bool:
         """Grow the generation and write the history; False where nothing was changed."""
         if not self._notes:

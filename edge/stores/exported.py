@@ -6,7 +6,7 @@ Whatever fails on the way leaves the last good table in force, with one line in 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from edge.core.digests import Digest
+from edge.core.keyrecord import HistoryEntry
 from edge.core.keys import Key
 from edge.core.secrets import LONGEST, PREFIX, well_formed
 from edge.errors import StoreError
@@ -66,6 +67,7 @@ class ExportedKeyStore(Service):
         environ: Mapping[str, str],
         in_thread: InThread,
         now: Callable[[], float] = time.time,
+        audit: Callable[[Sequence[HistoryEntry]], None] | None = None,
     ) -> None:
         self._clock = clock
         self._folder = folder
@@ -73,7 +75,7 @@ class ExportedKeyStore(Service):
         self._in_thread = in_thread
         self._now = now
         # Used by one thread at a time: the loop waits for a look to end before it begins the next.
-        self._record = SqliteKeyRecord(folder, environ, now)
+        self._record = SqliteKeyRecord(folder, environ, now, audit)
         self._table = Table(0)
         self._ready = False
         self._problem = "the keys have not been read yet"

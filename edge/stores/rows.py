@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from edge.core.keyrecord import KeyRecord
+from edge.core.keyrecord import HistoryEntry, KeyRecord
 from edge.core.keyrules import to_key
 from edge.errors import StoreError
 
@@ -57,3 +57,17 @@ def record_of(row: Sequence[Any]) -> KeyRecord:
         pepper=pepper,
         changed=changed,
     )
+
+
+def newest(connection: sqlite3.Connection, key_id: str | None, limit: int) -> list[HistoryEntry]:
+    """The newest `limit` changes of a key, or of all, oldest first."""
+    rows = query(
+        connection,
+        "SELECT at, key, action, by, detail, generation FROM history WHERE ? IS NULL OR key = ? ORDER BY number DESC LIMIT ?",
+        (key_id, key_id, limit),
+    )
+    made = [
+        HistoryEntry(at=at, key=key, action=action, by=by, detail=json.loads(detail), generation=generation)
+        for at, key, action, by, detail, generation in rows
+    ]
+    return made[::-1]

@@ -7,11 +7,10 @@ within a second and makes anew.
 """
 
 import fcntl
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from edge.stores import export
 from edge.stores.changes import Changes, grow, note, register
 from edge.stores.database import BUSY, open_database, transaction
 from edge.stores.pepper import LIVE, Peppers, locate, read_peppers
-from edge.stores.rows import COLUMNS, FILE, generation, get, marks, query, record_of
+from edge.stores.rows import COLUMNS, FILE, generation, get, marks, newest, query, record_of
 
 
 @frozen
@@ -44,6 +43,8 @@ class SqliteKeyRecord:
     folder: Path
     environ: Mapping[str, str] = field(factory=lambda: dict(os.environ), repr=False)
     clock: Callable[[], float] = time.time
+    audit: Callable[[Sequence[HistoryEntry]], None] | None = None
+    """Told of each change before it counts; what it raises stops the change."""
     _connection: sqlite3.Connection | None = field(default=None, init=False, repr=False)
     _inode: int = field(default=0, init=False, repr=False)
 
@@ -82,16 +83,7 @@ class SqliteKeyRecord:
 
     def history(self, key_id: str | None = None, limit: int = 1000) -> list[HistoryEntry]:
         """The newest `limit` changes of a key, or of all, oldest first; `key_id` may be that of a deleted key."""
-        rows = query(
-            self._open(),
-            "SELECT at, key, action, by, detail, generation FROM history WHERE ? IS NULL OR key = ? ORDER BY number DESC LIMIT ?",
-            (key_id, key_id, limit),
-        )
-        made = [
-            HistoryEntry(at=at, key=key, action=action, by=by, detail=json.loads(detail), generation=generation)
-            for at, key, action, by, detail, generation in rows
-        ]
-        return made[::-1]
+        return newest(self._open(), key_id, limit)
 
     def known(self, secret: bytes) -> Known | None:
         """What is on record of a secret."""
@@ -118,6 +110,8 @@ class SqliteKeyRecord:
                 changes = Changes(connection, self._make_peppers(connection), by, self.clock())
                 yield changes
                 place = self._prepare(connection) if changes.commit() else None
+                if place is not None:
+                    self._tell(connection, changes.count)
             if place is not None:
                 self._place(place)
 
@@ -151,9 +145,10 @@ class SqliteKeyRecord:
                 # The file first: a pepper that nothing needs does no harm, a record of a lost one would.
                 renewed.write()
                 register(connection, renewed, self.clock())
-                note(connection, self.clock(), "", "repeppered", by, {"new": renewed.current})
                 grow(connection)
+                note(connection, self.clock(), "", "repeppered", by, {"new": renewed.current})
                 place = self._prepare(connection)
+                self._tell(connection, 1)
             self._place(place)
             return renewed.current
 
@@ -244,6 +239,10 @@ class SqliteKeyRecord:
             raise StoreError(
                 f"{self.folder / export.FILE}: cannot be written: {error.strerror}; nothing was changed"
             ) from error
+
+    def _tell(self, connection: sqlite3.Connection, count: int) -> None:
+        if self.audit is not None:
+            self.audit(newest(connection, None, count))
 
     def _place(self, place: Callable[[], None]) -> None:
         try:

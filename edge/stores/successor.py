@@ -1,6 +1,6 @@
 """`POST /rotate`: a key fetches its own successor, once, in its last days."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -8,6 +8,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from edge.core.keyrecord import HistoryEntry
 from edge.core.keys import Key
 from edge.core.refusal import Refusal
 from edge.core.rotation import GRACE, may_rotate
@@ -27,6 +28,8 @@ class Successors:
     environ: Mapping[str, str]
     in_thread: Callable[..., Deferred[Any]]
     now: Callable[[], float]
+    audit: Callable[[Sequence[HistoryEntry]], None] | None = None
+    """Told of each successor before it counts."""
     log: ClassVar[Logger] = Logger()
 
     async def fetch(self, key: Key) -> tuple[Key, str] | Refusal:
@@ -42,7 +45,7 @@ class Successors:
         return made if isinstance(made, Refusal) else (made.record.key, made.secret)
 
     def _rotate(self, key_id: str) -> Made | Refusal:
-        record = SqliteKeyRecord(self.folder, self.environ, self.now)
+        record = SqliteKeyRecord(self.folder, self.environ, self.now, self.audit)
         try:
             current = record.get(key_id)
             if current is None or current.replaced_by:

@@ -40,7 +40,7 @@ def test_create_shows_the_key_once_on_standard_output_and_stores_it_nowhere(keys
     assert SECRET.fullmatch(shown)
     assert shown not in keys.err
     assert "alice" in keys.err
-    for file in keys.folder.iterdir():
+    for file in filter(Path.is_file, keys.folder.rglob("*")):
         assert shown[13:45].encode() not in file.read_bytes()
         assert file.stat().st_mode & 0o777 == 0o600
 

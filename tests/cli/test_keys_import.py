@@ -62,7 +62,7 @@ def test_no_key_of_the_file_is_shown_or_copied(gate: Gate) -> None:
     seen += gate("import", str(gate.file), "--json") + gate("list") + gate("history") + gate("export")
     for old in (A, B):
         assert old not in seen + gate.err
-        for file in gate.folder.iterdir():
+        for file in filter(Path.is_file, gate.folder.rglob("*")):
             assert old.encode() not in file.read_bytes()
 
 

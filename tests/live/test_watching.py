@@ -107,6 +107,38 @@ def test_other_names_and_other_origins_are_turned_away(gate):
     assert ops(gate, "/demo/api/v1/models", Authorization=f"Bearer {gate.key}")[0] == 404
 
 
+def test_every_attempt_and_every_change_of_a_key_is_on_the_audit_log(gate):
+    made = gate.make_key("--user", "bob", "--service", "demo")
+    log = gate.data / "log" / "audit.jsonl"
+    (created,) = (line for line in log.read_text().splitlines() if f'"key":"{made["id"]}"' in line)
+    assert json.loads(created)["what"] == "key" and json.loads(created)["by"].startswith("cli:")
+    mark = ask(gate)
+    (line,) = (line for line in wait_for_line(log, mark, 1.5) if mark in line)
+    assert json.loads(line)["allowed"] is True
+    get(f"{gate.url}/demo/api/v1/models", gate.context(), X_Api_Key="nobody-knows-me", X_Request_Id="a-stranger")
+    (line,) = (line for line in wait_for_line(log, "a-stranger", 1.5) if "a-stranger" in line)
+    assert json.loads(line)["reason"] == "unknown-key"
+    assert "nobody-knows-me" not in log.read_text() and made["key"] not in log.read_text()
+    verdict = gate.aigate("audit", "verify", "--json")
+    assert verdict.returncode == 0 and json.loads(verdict.stdout)["whole"] is True, verdict.stdout
+    head = gate.folder / "head.json"
+    head.write_text(gate.aigate("audit", "head").stdout)
+    assert gate.aigate("audit", "verify", "--head", str(head)).stdout.startswith("whole: lines 1 to ")
+
+
+def test_a_line_that_is_taken_out_is_named_by_the_command(tmp_path):
+    with Gate(tmp_path, DEMO) as gate:
+        for _ in range(3):
+            ask(gate)
+    log = gate.data / "log" / "audit.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert json.loads(lines[-1])["what"] == "stopped"
+    log.write_bytes(b"".join(lines[:2] + lines[3:]))
+    verdict = gate.aigate("audit", "verify")
+    assert verdict.returncode == 1 and "audit.jsonl:3: line 3 was removed" in verdict.stdout
+    assert "NOT whole" in verdict.stdout and not verdict.stderr
+
+
 def test_moved_logs_are_begun_anew_at_sigusr1(gate):
     log = gate.data / "log" / "access.jsonl"
     mark = ask(gate)

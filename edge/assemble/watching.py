@@ -3,8 +3,9 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
@@ -13,6 +14,8 @@ from edge.admin.ops import Page, metrics_page, report_page
 from edge.config.schema import Config, LogConfig
 from edge.core.exchange import Outcome
 from edge.observe.access import common_line, json_line
+from edge.observe.audit import AuditTrail
+from edge.observe.auditing import Auditing
 from edge.observe.authlog import AuthLog
 from edge.observe.console import Console
 from edge.observe.gauges import Gauges
@@ -44,6 +47,11 @@ class Observed:
     metrics: Metrics | None
     data: Path
     logs: tuple[LineLog, ...]
+    audit: Auditing
+
+    def refuses(self) -> bool:
+        """Whether nobody may be let in now, since it could not be put on record."""
+        return self.audit.refuses()
 
     def pages(self, state: Callable[[], str], parts: Mapping[str, Callable[[], object]]) -> dict[bytes, Page]:
         """What the ops listener shows. `state` is that of `/health`; `parts` of `/status` join those that are known here."""
@@ -76,15 +84,15 @@ class Observed:
 
 
 def observed(
-    reactor: Any,
     config: Config,
     data: Path,
     console: int | None = None,
     now: Callable[[], float] = time.time,
+    file: Path | None = None,
 ) -> Observed:
     """Everything that the configuration asks for, with files in the data folder; nothing is opened before the start.
 
-    `console` is the descriptor of a terminal or a pipe that requests are shown on, None for none.
+    `file` is where the configuration was read from: the audit log tells what it was at each start. `console` is the descriptor of a terminal or a pipe that requests are shown on, None for none.
     """
     folder = data / LOG
     auth = LineLog(folder / "auth.log", rotation(config.log, AUTH_SIZE), now)
@@ -93,9 +101,12 @@ def observed(
     sinks: list[Sink] = []
     takers = [AuthLog(auth.append).attempt]
     if config.log.access != "off":
-        file, write = access_log(config.log, folder, now)
-        logs.append(file)
+        lines, write = access_log(config.log, folder, now)
+        logs.append(lines)
         access.append(write)
+    audit = Auditing(AuditTrail(data, config.log.audit_max, now), config.log.audit_on_full == "refuse", now)
+    takers.append(audit.attempt)
+    audit.note(what="started", version=__version__, configuration=str(file or ""), sha256=_digest(file))
     gauges = Gauges(started=now())
     metrics = None
     if config.metrics.enabled:
@@ -103,16 +114,22 @@ def observed(
         metrics = Metrics(config.metrics.models, kinds, [gauges])
         sinks.append(metrics)
         takers.append(metrics.attempt)
-    workers = [Worker("logs", each([log.flush for log in logs]))]
+    workers = [
+        Worker("logs", each([log.flush for log in logs])),
+        Worker("audit", audit.flush, 0.5, audit.finish),
+    ]
     if console is not None and config.log.console != "off" and config.log.level in ("debug", "info"):
         screen = Console(console, json_line if config.log.console == "json" else HumanLine())
         sinks.append(screen.tell)
         # A thread of its own: a terminal that somebody has paused must not hold the logs.
         workers.append(Worker("console", screen.flush))
-    gauges.lost = lambda: {log.path.stem: log.dropped for log in logs}
-    gauges.problems = lambda: {log.path.stem: float(bool(log.problem)) for log in logs}
+    gauges.lost = lambda: {"audit": audit.lost, **{log.path.stem: log.dropped for log in logs}}
+    gauges.problems = lambda: {
+        "audit": float(bool(audit.problem)),
+        **{log.path.stem: float(bool(log.problem)) for log in logs},
+    }
     return Observed(
-        Observing(reactor, tuple(logs), tuple(workers)),
+        Observing(tuple(logs), tuple(workers)),
         (*access, *sinks),
         tuple(access),
         Attempts(tuple(takers)),
@@ -120,7 +137,15 @@ def observed(
         metrics,
         data,
         tuple(logs),
+        audit,
     )
+
+
+def _digest(file: Path | None) -> str:
+    try:
+        return sha256(file.read_bytes()).hexdigest() if file else ""
+    except OSError:
+        return ""
 
 
 def access_log(config: LogConfig, folder: Path, now: Callable[[], float]) -> tuple[LineLog, Sink]:
