@@ -108,6 +108,7 @@ class Auditing:
 
     def finish(self) -> None:
         """Write what is left, with a line that says so, and sign it."""
+        self.flush()
         self.note(what="stopped")
         self._signed = 0.0
         self.flush()
