@@ -5,11 +5,13 @@ could be read in two ways is refused as well. Requests and upstream answers shar
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from attrs import define
 
-from edge.core.headers import Fields
+from edge.core.forwarding import CREDENTIALS
+from edge.core.headers import Fields, Pair
 from edge.core.refusal import Refusal
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -23,9 +25,17 @@ _AUTHORITY = re.compile(rb"(?:([A-Za-z0-9._~-]{1,255})|\[([0-9A-Fa-f:.]{2,45})\]
 _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)([/?].*)?")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
-_LOWER: Final[dict[bytes, bytes]] = {}
-_MOST_NAMES: Final = 512
-"""Field names whose lower-case form is remembered: the usual ones come first, and strangers cannot make it grow."""
+_MOST_LINES: Final = 1024
+"""Field lines that are remembered as they were read, since clients and services send the same few again and again."""
+_LONGEST_LINE: Final = 256
+_FORGOTTEN: Final = CREDENTIALS | {
+    b"proxy-authorization", b"cookie", b"set-cookie", b"sec-websocket-protocol", b"sec-websocket-key",
+    b"content-length", b"date", b"x-request-id",
+}  # fmt: skip
+"""Names whose lines are not: they hold secrets, or say something else each time."""
+_Line = tuple[Pair, bytes, int]
+"""A field, its lower-case name, and its sort where it frames a message, else 0."""
+_lines: Final[dict[bytes, _Line]] = {}
 
 CHUNKED: Final = -1
 """A body's length where the message is chunked."""
@@ -92,6 +102,7 @@ def looks_broken(partial: bytes) -> bool:
     return _BARE_LF.search(partial) is not None
 
 
+@lru_cache(maxsize=256)
 def host_of(authority: bytes) -> str | None:
     """The lower-case host of an authority `name[:port]` or `[v6][:port]` without userinfo, None where it is malformed."""
     match = _AUTHORITY.fullmatch(authority)
@@ -100,14 +111,22 @@ def host_of(authority: bytes) -> str | None:
     return (match[1] or match[2]).decode("ascii").lower().rstrip(".")
 
 
-def _lower(name: bytes) -> bytes:
-    """The lower-case form of a field name that is a token; BadHead otherwise."""
+def _line(line: bytes) -> _Line:
+    """One field line without its end. Raises BadHead for one that the grammar does not know."""
+    if line.translate(None, _TEXT):
+        raise BadHead("a header line holds a control character")
+    name, colon, value = line.partition(b":")
+    if not colon:
+        raise BadHead("a header line has no colon")
     if _NAME.fullmatch(name) is None:
         raise BadHead("a header name is malformed")
     low = name.lower()
-    if len(_LOWER) < _MOST_NAMES:
-        _LOWER[name] = low
-    return low
+    made = ((name, value.strip(b" \t")), low, _FRAMING.get(low, 0))
+    if len(line) <= _LONGEST_LINE and low not in _FORGOTTEN:
+        if len(_lines) >= _MOST_LINES:
+            _lines.clear()
+        _lines[line] = made
+    return made
 
 
 def _fields(block: bytes, most: int) -> tuple[Fields, list[tuple[int, bytes]]]:
@@ -116,21 +135,16 @@ def _fields(block: bytes, most: int) -> tuple[Fields, list[tuple[int, bytes]]]:
     lines.pop()
     if len(lines) > most:
         raise BadHead(f"more than {most} header fields", "head-too-large")
-    if block.translate(None, _TEXT) != b"\r\n" * len(lines):
-        raise BadHead("a header line holds a control character")
-    pairs: list[tuple[bytes, bytes]] = []
+    pairs: list[Pair] = []
     lows: list[bytes] = []
     framing: list[tuple[int, bytes]] = []
+    known = _lines.get
     for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon:
-            raise BadHead("a header line has no colon")
-        low = _LOWER.get(name) or _lower(name)
-        value = value.strip(b" \t")
-        pairs.append((name, value))
+        pair, low, sort = known(line) or _line(line)
+        pairs.append(pair)
         lows.append(low)
-        if low in _FRAMING:
-            framing.append((_FRAMING[low], value))
+        if sort:
+            framing.append((sort, pair[1]))
     return Fields(pairs, lows), framing
 
 
@@ -213,13 +227,19 @@ def _origin_form(method: str, target: bytes, host: str) -> bytes:
     return rest if rest[0] == 0x2F else b"/" + rest
 
 
+@lru_cache(maxsize=64)
+def _status_line(line: bytes) -> tuple[int, int, bytes]:
+    """Minor version, status and phrase."""
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise BadHead("the status line is malformed")
+    return 1 if match[1] == b"1" else 0, int(match[2]), match[3] or b""
+
+
 def answer_head(head: bytes, most_fields: int = 200) -> AnswerHead:
     """Reads an answer's head, delimited as in `request_head`. Raises BadHead for what is malformed or ambiguous."""
     line_end = head.index(b"\r\n")
-    line = _STATUS_LINE.fullmatch(head, 0, line_end)
-    if line is None:
-        raise BadHead("the status line is malformed")
-    minor, status = 1 if line[1] == b"1" else 0, int(line[2])
+    minor, status, phrase = _status_line(head[:line_end])
     fields, framing = _fields(head[line_end + 2 :], most_fields)
     length: int | None = None
     chunked = closing = keeping = upgrading = False
@@ -249,4 +269,4 @@ def answer_head(head: bytes, most_fields: int = 200) -> AnswerHead:
     else:
         size = UNTIL_CLOSE if length is None else length
     keep_alive = not closing and (minor == 1 or keeping) and size != UNTIL_CLOSE
-    return AnswerHead(status, line[3] or b"", minor, fields, size, keep_alive, upgrade if upgrading else None)
+    return AnswerHead(status, phrase, minor, fields, size, keep_alive, upgrade if upgrading else None)
