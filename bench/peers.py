@@ -114,7 +114,7 @@ class Gate(Peer):
             '[limits]\nrequests = "1000000000/minute"\nbody = "8 GiB"\n'
             "[edge]\nconnections = 20000\nconnections_per_address = 20000\nkeepalive_requests = 100000000\n"
             f'[services.bench]\nplugin = "http"\nroute = "/bench/api"\nupstreams = ["{upstream}"]\n{ca}'
-            "options = { websocket = true }\nconcurrency = 20000\n"
+            "options = { websocket = true }\n"
             f'[services.chat]\nplugin = "openai"\nroute = "/chat/api"\nupstreams = ["{upstream}"]\n{ca}'
             "concurrency = 20000\n"
         )

@@ -10,6 +10,7 @@ from edge.wire.head import TOKEN
 
 OWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
 """Fields that say how a message ends or whom a connection serves: only the one who frames it may write them."""
+_colon = b": ".join
 _USUAL: Final = frozenset((b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH"))
 _TOKEN: Final = re.compile(TOKEN + rb"{1,32}")
 _PATH: Final = re.compile(rb"/[!-~]*")
@@ -26,7 +27,9 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair], framing
     lows = [name.lower() for name, _ in pairs]
     if not OWN.isdisjoint(lows):
         raise ValueError("framing and connection fields are not the caller's")
-    fields = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+    fields = b"\r\n".join(map(_colon, pairs))
+    if fields:
+        fields += b"\r\n"
     if fields.count(b"\n") != len(lows) or fields.count(b"\r") != len(lows):
         raise ValueError("a field holds a line break")
     if b"host" not in lows:

@@ -70,6 +70,10 @@ class Upstreams:
 
         Those that are down come last: a request then finds out what a question would.
         """
+        if len(self.servers) == 1 and not avoid:
+            (server,) = self.servers
+            server.open += 1
+            return server
         servers = self.servers if not avoid else [server for server in self.servers if server not in avoid]
         index = choose([Load(server.open, server.state == HEALTHY) for server in servers], self._turn)
         if index is None:

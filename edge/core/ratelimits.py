@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from edge.core.headers import Pair
@@ -19,9 +20,9 @@ def pairs(standings: Sequence[Standing], dialect: str, now: float) -> list[Pair]
     """`x-ratelimit-*` as OpenAI spells it, `anthropic-ratelimit-*` for Anthropic's clients; of each unit the tightest level."""
     tight: dict[str, Standing] = {}
     for standing in standings:
-        level = standing.level
-        if not level.shadow and (level.unit not in tight or standing.remaining < tight[level.unit].remaining):
-            tight[level.unit] = standing
+        unit = standing.level.unit
+        if not standing.level.shadow and (unit not in tight or standing.remaining < tight[unit].remaining):
+            tight[unit] = standing
     told: list[Pair] = []
     for unit, standing in tight.items():
         limit, remaining = b"%d" % standing.level.amount, b"%d" % standing.remaining
@@ -34,13 +35,16 @@ def pairs(standings: Sequence[Standing], dialect: str, now: float) -> list[Pair]
                 (b"anthropic-ratelimit-%s-reset" % word, at),
             ]
         else:
-            word = unit.replace("_", "-").encode()
-            told += [
-                (b"x-ratelimit-limit-%s" % word, limit),
-                (b"x-ratelimit-remaining-%s" % word, remaining),
-                (b"x-ratelimit-reset-%s" % word, span(standing.reset)),
-            ]
+            first, second, third = _names(unit)
+            told += [(first, limit), (second, remaining), (third, span(standing.reset))]
     return told
+
+
+@cache
+def _names(unit: str) -> tuple[bytes, bytes, bytes]:
+    """OpenAI's three names for one of the few units."""
+    word = unit.replace("_", "-").encode()
+    return b"x-ratelimit-limit-" + word, b"x-ratelimit-remaining-" + word, b"x-ratelimit-reset-" + word
 
 
 def span(seconds: float) -> bytes:

@@ -7,6 +7,7 @@ judged in its decoded form, and where it is odd (`//`, `;`, encodings of encodin
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -50,11 +51,21 @@ DEEPEST: Final = 4
 """How many times an encoding of an encoding is looked through; a deeper one is refused."""
 
 
+REMEMBERED: Final = 1024
+"""Paths whose forms are kept, and whose rule each kind of service keeps: a client's differ little."""
+LONGEST: Final = 256
+"""Bytes; longer paths are judged anew each time, so that what is kept stays small."""
+
+
 def forms(path: bytes) -> tuple[str, ...] | Refusal:
     """The forms in which a raw path is judged: decoded once, and its simplest reading where that is another one.
 
     The Refusal is for a path that is malformed, or that leads somewhere else once it is normalised.
     """
+    return _remembered_forms(path) if len(path) <= LONGEST else _forms(path)
+
+
+def _forms(path: bytes) -> tuple[str, ...] | Refusal:
     if _PLAIN.fullmatch(path):
         return (path.decode("ascii"),)
     if _ILLEGAL.search(path):
@@ -75,6 +86,9 @@ def forms(path: bytes) -> tuple[str, ...] | Refusal:
     once = levels[min(1, len(levels) - 1)].decode("utf-8", "replace")
     simplest = _SLASHES.sub("/", _PARAMETERS.sub("", levels[-1].decode("utf-8", "replace")))
     return (once,) if simplest == once else (once, simplest)
+
+
+_remembered_forms = lru_cache(maxsize=REMEMBERED)(_forms)
 
 
 @frozen

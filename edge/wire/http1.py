@@ -20,6 +20,7 @@ from edge.wire.server import Server
 _STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
 }
+_colon = b": ".join
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SMALL: Final = 64 * 1024
 """What is left of an unwanted body and still read away so that the connection can be kept."""
@@ -371,7 +372,7 @@ class Http1(Protocol):
             out = [b"HTTP/1.1 %d %b\r\n" % (status, phrase)]
         else:
             out = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        out += [b"%b: %b\r\n" % pair for pair in pairs]
+        out += [_colon(pair) + b"\r\n" for pair in pairs]
         self._bodyless = bodyless = request.verb == "HEAD" or status == 204 or status == 304
         self._chunking = self._until_close = False
         if length is not None:
