@@ -23,6 +23,7 @@ from edge.core.lockouts import Lockouts
 from edge.core.refusal import Refusal
 from edge.core.rules import judge
 from edge.core.service import Rule
+from edge.errors import StoreError
 from edge.interfaces import IAttemptSink, IKeyStore
 
 NO_KEY = Refusal(
@@ -82,6 +83,9 @@ class Admission:
                 key, answer = found
             else:
                 answer, key = found, found.key if isinstance(found, Caller) else None
+        except StoreError:
+            # The store has said in the log what is wrong; a line for every request would bury it.
+            answer = DOUBT
         except Exception:
             # Closed on doubt; the traceback holds no secret, since Twisted's failures print no local variables.
             self.log.failure("A request could not be judged and was refused")

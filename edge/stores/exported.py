@@ -98,7 +98,7 @@ class ExportedKeyStore(Service):
             table = self._table
             digests = table.digests
             if len(digests) == 1:
-                offset = table.by_digest.get(digests[0](secret))
+                offset = table.of_digest(digests[0](secret))
                 return None if offset is None else table.key(offset)
             return self._find_under_two(table, secret)
         return None
@@ -106,18 +106,19 @@ class ExportedKeyStore(Service):
     def _find_under_two(self, table: Table, secret: bytes) -> Key | None:
         # Both digests are made whether or not the first one hits, so that the time tells nothing.
         made = [digest(secret) for digest in table.digests]
-        offsets = [offset for each in made if (offset := table.by_digest.get(each)) is not None]
-        if not offsets:
+        offsets = [table.of_digest(each) for each in made]
+        found = next((offset for offset in offsets if offset is not None), None)
+        if found is None:
             return None
-        key = table.key(offsets[0])
-        if made[0] not in table.by_digest:
+        key = table.key(found)
+        if offsets[0] is None:
             self._note_old_pepper(key, made[0])
         return key
 
     def get(self, key_id: str) -> Key | None:
         if not self._ready:
             raise StoreError(self._problem)
-        offset = self._table.by_id.get(key_id.encode("ascii", "replace"))
+        offset = self._table.of_id(key_id.encode("ascii", "replace"))
         return None if offset is None else self._table.key(offset)
 
     @property
@@ -130,7 +131,7 @@ class ExportedKeyStore(Service):
     def status(self) -> Mapping[str, object]:
         return {
             "generation": self._table.generation,
-            "keys": len(self._table.by_id),
+            "keys": self._table.count,
             "loaded": self._loaded,
             "problem": self._problem,
         }

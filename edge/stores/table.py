@@ -12,10 +12,21 @@ from edge.stores import export
 
 PARSED: Final = 20_000
 """The most parsed keys that are kept, about 40 MB; a further one takes the place of the first."""
-SLICE: Final = 1000
-"""Lines between two breaths of whoever builds or takes down a table: two or three milliseconds."""
+SLICE: Final = 500
+"""Lines between two breaths of whoever builds or takes down a table: one or two milliseconds."""
+SHARDS: Final = 64
+"""An index is so many small dicts: one large one would copy all its entries at once whenever it grows."""
 
 Slices = Generator[None, None, None]
+Index = tuple[dict[bytes, int], ...]
+
+
+def _index() -> Index:
+    return tuple({} for _ in range(SHARDS))
+
+
+def _by_id(key_id: bytes) -> int:
+    return (key_id[-1] * 7 + key_id[-2]) % SHARDS
 
 
 @define
@@ -27,42 +38,18 @@ class Table:
     data: bytes = field(default=b"", repr=False)
     digests: tuple[Digest, ...] = ()
     """One for each live pepper that its keys were made with, the current one first."""
-    by_digest: dict[bytes, int] = field(factory=dict, repr=False)
-    by_id: dict[bytes, int] = field(factory=dict, repr=False)
+    count: int = field(default=0, init=False)
+    _digests: Index = field(factory=_index, init=False, repr=False)
+    _ids: Index = field(factory=_index, init=False, repr=False)
     _parsed: dict[int, Key] = field(factory=dict, init=False, repr=False)
 
-    def index(self, start: int, count: int, before: "Table", changed: set[str]) -> Slices:
-        """Fill the index from `data`, which begins at `start`; into `changed` go the ids of `before` that are different now or gone.
+    def of_digest(self, digest: bytes) -> int | None:
+        """The offset of the key with a digest."""
+        return self._digests[digest[0] % SHARDS].get(digest)
 
-        Yields after every slice. Raises StoreError, and is of no use then, where a line has not its form or the count
-        is not as announced.
-        """
-        by_digest, by_id, data = self.by_digest, self.by_id, self.data
-        old_ids, old_data = before.by_id, before.data
-        number = 0
-        for number, (offset, digest, _, key_id, end) in enumerate(export.entries(data, start), 1):
-            by_digest[digest] = by_id[key_id] = offset
-            old = old_ids.get(key_id)
-            # Lines end with a newline, so equal lengths of bytes at the old place mean an equal line.
-            if old is not None and old_data[old : old + end - offset] != data[offset:end]:
-                changed.add(key_id.decode())
-            if number % SLICE == 0:
-                yield
-        if not number == count == len(by_id) == len(by_digest):
-            raise StoreError(f"{export.FILE}: holds {number} keys and announces {count}, or names one twice")
-        for number, key_id in enumerate(list(old_ids), 1):
-            if key_id not in by_id:
-                changed.add(key_id.decode())
-            if number % SLICE == 0:
-                yield
-
-    def take_down(self) -> Slices:
-        """Let a table that is no longer used go piece by piece: all at once would take tens of milliseconds."""
-        for table in (self.by_digest, self.by_id, self._parsed):
-            while table:
-                for _ in range(min(SLICE, len(table))):
-                    table.popitem()
-                yield
+    def of_id(self, key_id: bytes) -> int | None:
+        """The offset of the key with an id."""
+        return self._ids[_by_id(key_id)].get(key_id) if len(key_id) > 1 else None
 
     def key(self, offset: int) -> Key:
         """The key of a line. Raises StoreError where it cannot be understood."""
@@ -73,3 +60,37 @@ class Table:
                 del self._parsed[next(iter(self._parsed))]
             self._parsed[offset] = key
         return key
+
+    def index(self, start: int, count: int, before: "Table", changed: set[str]) -> Slices:
+        """Fill the index from `data`, which begins at `start`; into `changed` go the ids of `before` that are different now or gone.
+
+        Yields after every slice. Raises StoreError, and is of no use then, where a line has not its form or the count
+        is not as announced.
+        """
+        digests, ids, data = self._digests, self._ids, self.data
+        old_data = before.data
+        number = 0
+        for number, (offset, digest, _, key_id, end) in enumerate(export.entries(data, start), 1):
+            digests[digest[0] % SHARDS][digest] = ids[_by_id(key_id)][key_id] = offset
+            old = before.of_id(key_id)
+            # Lines end with a newline, so equal lengths of bytes at the old place mean an equal line.
+            if old is not None and old_data[old : old + end - offset] != data[offset:end]:
+                changed.add(key_id.decode())
+            if number % SLICE == 0:
+                yield
+        if not number == count == sum(map(len, ids)) == sum(map(len, digests)):
+            raise StoreError(f"{export.FILE}: holds {number} keys and announces {count}, or names one twice")
+        self.count = count
+        for shard, old_ids in zip(ids, before._ids, strict=True):
+            changed.update(key_id.decode() for key_id in old_ids if key_id not in shard)
+            yield
+
+    def take_down(self) -> Slices:
+        """Let a table that is no longer used go piece by piece: all at once would take tens of milliseconds."""
+        for shard in (*self._digests, *self._ids):
+            shard.clear()
+            yield
+        while self._parsed:
+            for _ in range(min(SLICE, len(self._parsed))):
+                self._parsed.popitem()
+            yield
