@@ -22,7 +22,7 @@ help: ## Tell what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 run: $(VENV)/.installed ## Install into .venv and start the gate in the foreground
-	@exec $(BIN)/aigate run $(ARGS)
+	@AIGATE_COMMAND='make run' exec $(BIN)/aigate run $(ARGS)
 
 test: $(if $(filter true,$(CI)),test-deps) ## Run every test; those whose server is missing skip and tell the cure
 	@$(MAKE) --no-print-directory $(VENV)/.tests

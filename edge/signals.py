@@ -7,11 +7,13 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.logger import Logger
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
 
 class Signals(Service):
     """Sets the handlers once the reactor runs, since starting it sets its own."""
 
-    log = Logger()
+    log = Logger(namespace="aigate")
 
     def __init__(self, reactor: Any, cut: Callable[[], None], reopen: Callable[[], None]) -> None:
         self._reactor = reactor
@@ -26,19 +28,23 @@ class Signals(Service):
     def _set(self) -> None:
         # Without a main thread of our own (a test's reactor) signals stay as they are.
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in ENDING:
                 signal.signal(number, self._end)
             signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(self._reopen))
         except ValueError:
             self.log.debug("not in the main thread: signals are left alone")
 
-    def _end(self, *_: object) -> None:
-        self._reactor.callFromThread(self._stop)
+    def _end(self, number: int, _: object) -> None:
+        self._reactor.callFromThread(self._stop, signal.Signals(number).name)
 
-    def _stop(self) -> None:
+    def _stop(self, name: str) -> None:
         if self._stopping:
-            self.log.info("ends at once")
+            self.log.info("{name} again: ends at once", name=name)
+            # Whatever hangs now, a thread or a loop of somebody's plugin, the next signal ends it as the system does.
+            for number in ENDING:
+                signal.signal(number, signal.SIG_DFL)
             self._cut()
             return
         self._stopping = True
+        self.log.info("{name}: takes no more requests; again to end at once", name=name)
         self._reactor.stop()

@@ -1,7 +1,7 @@
 """From a command line to a gate that is bound: what `twistd aigate` and `aigate run` share."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.application.service import MultiService, Service
 from twisted.logger import Logger
 
-from edge import firststart
+from edge import __version__, firststart
 from edge.assemble import Gate, assemble
 from edge.config.load import load
 from edge.config.read import Reading
@@ -34,6 +34,8 @@ class Prepared:
 
 def prepare(config: Path | None, data: Path | None, environ: Mapping[str, str] = os.environ) -> Prepared:
     """Reads and judges configuration, plugins and data folder, and takes the folder's lock. Raises AigateError."""
+    # Whatever is written from here on is nobody else's to read, unless its mode is set to something wider.
+    os.umask(0o077)
     reading = load(config, environ)
     folders = reading.config.plugin_dirs
     for folder in folders:
@@ -56,24 +58,35 @@ def prepare(config: Path | None, data: Path | None, environ: Mapping[str, str] =
 
 
 def bind(
-    prepared: Prepared, reactor: Any, environ: Mapping[str, str] = os.environ, console: int | None = None
+    prepared: Prepared,
+    reactor: Any,
+    environ: Mapping[str, str] = os.environ,
+    console: int | None = None,
+    command: str = "aigate run",
 ) -> MultiService:
-    """A gate whose ports are bound, which shows requests on the descriptor `console`. Raises AigateError."""
+    """A gate whose ports are bound, which shows requests on the descriptor `console`. Raises AigateError.
+
+    `command` is what the operator typed, for the advice in errors.
+    """
+    say(f"aigate {__version__}; configuration {prepared.reading.file}; data {prepared.data}")
+    if prepared.found is not None:
+        say(prepared.found.told)
+    for warning in prepared.reading.warnings:
+        log.warn("{warning}", warning=warning)
     header = firststart.make_first_key(prepared.data, environ)
-    gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ, console)
+    gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ, console, command)
     Greeting(reactor, prepared, gate, header).setServiceParent(gate.service)  # type: ignore[no-untyped-call]
     return gate.service
 
 
 class Greeting(Service):
-    """Says what there is once everything listens, signs the lock as the process that serves, and settles memory."""
+    """Says where routes lead once everything listens, signs the lock as the process that serves, and settles memory."""
 
     def __init__(self, reactor: Any, prepared: Prepared, gate: Gate, header: Path | None) -> None:
         self._reactor = reactor
         self._prepared = prepared
         self._gate = gate
         self._header = header
-        self.say: Callable[[str], None] = lambda text: log.info("{text}", text=text)
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
@@ -82,26 +95,25 @@ class Greeting(Service):
 
     def _greet(self) -> None:
         prepared = self._prepared
-        for warning in prepared.reading.warnings:
-            log.warn("{warning}", warning=warning)
         services = prepared.reading.config.services
-        if prepared.found is not None:
-            names = ", ".join(f"{one.name} ({one.plugin})" for one in prepared.found.services)
-            self.say(f"found {names}; written to {prepared.found.file}")
         routes = {route.service: route for route in self._gate.routes}
         for name, one in services.items():
-            route = routes[name]
-            place = (route.host or "") + route.prefix.decode("ascii")
-            self.say(
-                f"{place or '/'} leads to {name} ({one.plugin}) at {' '.join(map(str, one.upstreams)) or 'its own place'}"
-            )
-        port = self._gate.https_port
-        if self._header is not None and port:
+            place = (routes[name].host or "") + routes[name].prefix.decode("ascii")
+            at = f" at {' '.join(map(str, one.upstreams))}" if one.upstreams else ""
+            say(f"{place or '/'} leads to {name} (plugin {one.plugin}{at})")
+        if self._header is not None and self._gate.https:
             listed = {name: (one.plugin, routes[name].prefix.decode("ascii")) for name, one in services.items()}
-            self.say("try it:\n\n  " + firststart.curl_line(prepared.data, self._header, port, listed) + "\n")
-            self.say("this key ends after 24 hours; a lasting one: aigate keys create --user NAME --service '*'")
+            model = prepared.found.model if prepared.found is not None else ""
+            line = firststart.curl_line(prepared.data, self._header, self._gate.https, listed, model)
+            say(f"try it:\n\n  {line}\n")
+            say("that key ends after 24 hours; a lasting one: aigate keys create --user NAME --service '*'")
         settle()
 
     def stopService(self) -> None:
         super().stopService()  # type: ignore[no-untyped-call]
         self._prepared.lock.release()
+
+
+def say(text: str) -> None:
+    """A line for the operator."""
+    log.info("{text}", text=text)

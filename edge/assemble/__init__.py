@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 from edge.admin.ops import ops_router
 from edge.assemble.in_order import InOrder
 from edge.assemble.limits import limiting
-from edge.assemble.listening import Ports, wire_limits
+from edge.assemble.listening import Ports, from_here, wire_limits
 from edge.assemble.services import all_services
 from edge.assemble.watching import observed
 from edge.auth.admission import Admission
@@ -58,8 +58,8 @@ class Gate:
     service: MultiService
     listeners: Listeners
     routes: tuple[Route, ...]
-    https_port: int
-    """The port of the first HTTPS listener, 0 where there is none."""
+    https: str
+    """`HOST:PORT` at which this machine reaches the first HTTPS listener, "" where there is none."""
 
 
 def assemble(
@@ -69,10 +69,11 @@ def assemble(
     registry: Registry,
     environ: Mapping[str, str] = os.environ,
     console: int | None = None,
+    command: str = "aigate run",
 ) -> Gate:
     """Everything made and every port bound; nothing served before `service.startService`.
 
-    `console` is the descriptor on which requests are shown, None for none.
+    `console` is the descriptor on which requests are shown, None for none. `command` is what the operator typed.
     Raises an AigateError, whose text is for the operator, where anything is wrong.
     """
     config: Config = reading.config
@@ -126,7 +127,7 @@ def assemble(
     limits = wire_limits(config.edge, config.limits.body)
     watch = Watch(reactor)
     server = Server(site, reactor, watch, limits, config.edge.http2)
-    ports = Ports(reactor, config)
+    ports = Ports(reactor, config, environ, command)
     ports.open("https", config.listen.https, server, certs.contexts)
     ports.open("plain", config.listen.plain, server)
     report: dict[str, Callable[[], object]] = {"listeners": lambda: [said for said, _ in ports.bound]}
@@ -151,4 +152,5 @@ def assemble(
         Signals(reactor, listeners.cut, watching.service.reopen),
     ):  # fmt: skip
         child.setServiceParent(root)
-    return Gate(root, listeners, tuple(services.routes), ports.port_of("https"))
+    https = next((from_here(port.getHost()) for said, port in ports.bound if said.startswith("https ")), "")
+    return Gate(root, listeners, tuple(services.routes), https)

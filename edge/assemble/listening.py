@@ -1,6 +1,7 @@
 """Listeners, as configured."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
@@ -8,8 +9,10 @@ from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 
 from edge.config.kinds import Address
 from edge.config.schema import Config, EdgeConfig
+from edge.errors import ListenError
 from edge.transport.crowd import Crowd
 from edge.transport.listen import Listening, listen
+from edge.wayout import way_out
 from edge.wire.limits import WireLimits
 from edge.wire.negotiate import HttpFactory
 from edge.wire.server import Server
@@ -42,6 +45,9 @@ class Ports:
 
     reactor: Any
     config: Config
+    environ: Mapping[str, str] = field(factory=dict)
+    command: str = "aigate run"
+    """What the operator typed, for the advice where a port is taken."""
     crowd: Crowd = field(init=False)
     bound: list[tuple[str, Listening]] = field(factory=list)
 
@@ -52,22 +58,32 @@ class Ports:
     def open(self, listener: str, addresses: tuple[Address, ...], server: Server, contexts: Any = None) -> None:
         """Binds a listener's addresses. Raises ListenError."""
         for address in addresses:
-            port = listen(
-                self.reactor,
-                self.config.transport.fast,
-                _written(address),
-                HttpFactory(server, listener, contexts is not None),
-                contexts,
-                crowd=self.crowd,
-                handshake=self.config.edge.handshake_timeout,
-                below=_with_proxy_protocol if self.config.proxies.proxy_protocol and not address.path else None,
-            )
+            try:
+                port = listen(
+                    self.reactor,
+                    self.config.transport.fast,
+                    _written(address),
+                    HttpFactory(server, listener, contexts is not None),
+                    contexts,
+                    crowd=self.crowd,
+                    handshake=self.config.edge.handshake_timeout,
+                    below=_with_proxy_protocol if self.config.proxies.proxy_protocol and not address.path else None,
+                )
+            except ListenError as error:
+                other = way_out(error, listener, address.host, address.port, self.environ, self.command)
+                raise other from error.__cause__
             self.bound.append((f"{listener} {' '.join(map(_place, port.hosts()))}", port))
 
     def port_of(self, listener: str) -> int:
         """The port of a listener's first address, 0 where it has none."""
         found = (port for said, port in self.bound if said.startswith(listener + " "))
         return next((int(getattr(port.getHost(), "port", 0)) for port in found), 0)
+
+
+def from_here(host: Any) -> str:
+    """`HOST:PORT` at which this machine finds a listener on `host`: by name where it listens everywhere or on loopback."""
+    named = host.host in ("0.0.0.0", "::", "::1") or host.host.startswith("127.")  # noqa: S104 - asked, not bound
+    return f"localhost:{host.port}" if named else _place(host)
 
 
 def _with_proxy_protocol(factory: Any) -> Any:

@@ -1,18 +1,10 @@
 """`aigate run`: the gate in the foreground."""
 
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 import click
-from twisted.logger import (
-    FilteringLogObserver,
-    ILogObserver,
-    LogEvent,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-)
-from zope.interface import provider
+from twisted.logger import globalLogBeginner
 
 from edge.cli.common import Places, common
 from edge.errors import AigateError
@@ -23,6 +15,7 @@ from edge.transport.reactor import install_or_adapt
 @common()
 def command(places: Places) -> None:
     """Start the gate in the foreground; Ctrl-C finishes what is open and ends it."""
+    from edge.observe.gatelog import gate_log
     from edge.start import bind, prepare
 
     prepared = prepare(places.config, places.data)
@@ -31,7 +24,8 @@ def command(places: Places) -> None:
 
     reactor: Any = running
     log = prepared.reading.config.log
-    begin_log(sys.stdout, log.level, log.console)
+    observer = gate_log(_print, log.level, log.console)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     service = bind(prepared, reactor, console=sys.stdout.fileno())
     if said:
         click.echo(f"aigate: {said}", err=True)
@@ -52,17 +46,6 @@ def command(places: Places) -> None:
         raise failed[0] if isinstance(failed[0], AigateError) else AigateError(str(failed[0])) from failed[0]
 
 
-def begin_log(out: TextIO, level: str, shape: str = "human") -> None:
-    """Log lines on `out`: "human" or "json", or none with "off"."""
-    from edge.observe.console import console_json, console_line
-
-    line = console_json if shape == "json" else console_line
-
-    @provider(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        out.write(line(event))
-        out.flush()
-
-    predicate = LogLevelFilterPredicate(LogLevel.levelWithName(level))
-    observers = [] if shape == "off" else [FilteringLogObserver(observe, [predicate])]
-    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
