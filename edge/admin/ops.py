@@ -19,7 +19,7 @@ from edge.core.routing import NO_ROUTE, Routes, method_not_allowed
 from edge.core.service import ANY_METHOD, Rule
 from edge.web.guard import Door, Guard
 from edge.web.own import OwnPage
-from edge.web.pages import reply_json
+from edge.web.pages import reply_json, said_by_gate
 from edge.web.router import Router
 from edge.wire.request import Request
 
@@ -102,7 +102,7 @@ def metrics_page(made: Callable[[], bytes], content_type: bytes) -> Callable[[Re
     """`/metrics`: what `made` tells in Prometheus's text format."""
 
     def answer(request: Request) -> None:
-        pairs: list[Pair] = [(b"Content-Type", content_type), (b"Cache-Control", b"no-store")]
+        pairs: list[Pair] = [(b"Content-Type", content_type), (b"Cache-Control", b"no-store"), *said_by_gate(request)]
         request.reply(200, pairs, made())
 
     return answer

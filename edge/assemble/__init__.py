@@ -38,7 +38,7 @@ from edge.tls.upstream import upstream_creator
 from edge.transport.watch import Watch
 from edge.web.guard import Door, Guard
 from edge.web.listeners import Listeners
-from edge.web.own import OwnPage, health_page, status_page, ticket_page
+from edge.web.own import OwnPage, Public, health_page, status_page, ticket_page
 from edge.web.redirect import RedirectSite
 from edge.web.rotate import rotate_page
 from edge.web.router import Own, Router
@@ -47,8 +47,8 @@ from edge.wire.server import Server
 
 PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
 """What ALPN may settle on; the last is what `curl --http1.0` offers, and nothing else."""
-READ = frozenset({"GET", "HEAD", "OPTIONS"})
-ASK = frozenset({"POST", "OPTIONS"})
+READ = frozenset({"GET", "HEAD"})
+ASK = frozenset({"POST"})
 
 
 @frozen
@@ -117,13 +117,16 @@ def assemble(
         return Guard(page, door, rule=required(requires()(page)).rule)
 
     own = {
-        b"/health": Own(health_page(state), READ),
+        b"/health": Own(Public(health_page(state), door), READ),
         b"/status": Own(guarded(status_page(services.services, services.state, counting, now)), READ),
         b"/rotate": Own(guarded(rotate_page(Successors(data, environ, in_thread, now, audit).fetch)), ASK),
         b"/ticket": Own(guarded(ticket_page(tickets, services.services)), ASK),
     }
     router = Router(Routes(tuple(services.routes)), services.guards, own)
-    site = Site(router, reactor, now, watching.sinks, config.proxies.trusted, config.proxies.header.encode("ascii"))
+    site = Site(
+        router, reactor, now, watching.sinks, config.proxies.trusted, config.proxies.header.encode("ascii"), door.origin,
+        lambda: listeners.cutting,
+    )  # fmt: skip
     limits = wire_limits(config.edge, config.limits.body)
     watch = Watch(reactor)
     server = Server(site, reactor, watch, limits, config.edge.http2)
@@ -136,7 +139,7 @@ def assemble(
         reactor, watch, limits, http2=False,
     )  # fmt: skip
     ports.open("ops", config.listen.ops, ops)
-    redirects = Server(RedirectSite(ports.port_of("https")), reactor, watch, limits, http2=False)
+    redirects = Server(RedirectSite(ports.port_of("https") or 443, site.new_id), reactor, watch, limits, http2=False)
     ports.open("http", config.listen.http, redirects)
     listeners = Listeners(reactor, (server, ops, redirects), opens, ports.bound, config.drain.timeout)
     gauges = watching.gauges

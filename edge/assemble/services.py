@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.web.resource import IResource
 
 from edge.assemble.limits import Limiting
+from edge.auth.context import identity
 from edge.backends.bench import Bench
 from edge.backends.errand import Timeouts
 from edge.backends.health import told, well
@@ -100,7 +101,7 @@ def all_services(
         service = made.services[name] = configure(registry, settled, name, one, bench)
         resource = service.resource
         if resource is None:
-            resource = _forward(reactor, name, one, service, client, made)
+            resource = _forward(reactor, config, name, service, client, made)
         turns = _turns(reactor, name, one, service, limiting, now, _holding(reactor, one, service, client))
         made.guards[name] = Guard(resource, door, service.traits, turns=turns)
         made.routes.append(route_of(service, settled[name]))
@@ -108,8 +109,9 @@ def all_services(
 
 
 def _forward(
-    reactor: Any, name: str, one: ServiceConfig, service: Service, client: UpstreamClient, made: Services
+    reactor: Any, config: Config, name: str, service: Service, client: UpstreamClient, made: Services
 ) -> Forward:
+    one = config.services[name]
     traits = service.traits
     timeouts = Timeouts(one.timeouts.connect, one.timeouts.first_byte, one.timeouts.idle)
     targets = {base: target_of(base, one.ca_file, upstream_creator) for base in service.upstreams}
@@ -119,7 +121,7 @@ def _forward(
     ways: dict[str, Outward] = {base: Way.to(base, target, client, timeouts) for base, target in targets.items()}
     return Forward(
         name, made.upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
-        one.identify, traits.dialect, filter_models,
+        identity if one.identify else None, filter_models, one.timeouts.total, config.edge.tunnel_idle,
     )  # fmt: skip
 
 

@@ -75,3 +75,8 @@ class Way:
 
     def refusal(self, failure: Failure) -> Refusal | None:
         return refusal_of(failure)
+
+    def unreached(self, failure: Failure) -> bool:
+        """Whether the server was not reached at all, so that nothing of the request was sent."""
+        cause = cause_of(failure)
+        return isinstance(cause, UpstreamRefused) or (isinstance(cause, UpstreamTimeout) and cause.which == "connect")

@@ -21,7 +21,9 @@ def allowed(origin: bytes, secure: bool, authority: bytes, origins: tuple[str, .
 
     A named origin may end in `:*` for any port; `*` is any origin.
     """
-    if origin.lower() == (b"https://" if secure else b"http://") + authority.lower():
+    own = authority.lower()
+    # A tunnel that ends TLS before the plain listener leaves the page's scheme and the Host as the browser knows them.
+    if origin.lower() in ((b"https://" + own,) if secure else (b"http://" + own, b"https://" + own)):
         return True
     text = origin.decode("latin-1").lower()
     for named in origins:

@@ -31,6 +31,9 @@ ORIGINS: Final = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"}
     | {b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-scheme", b"x-real-ip", b"x-request-id"}
     | {b"x-client-ip", b"true-client-ip", b"cf-connecting-ip", b"x-cluster-client-ip", b"x-original-host"}
+    | {b"x-forwarded", b"forwarded-for", b"x-forwarded-by", b"x-forwarded-ssl", b"x-forwarded-client-cert"}
+    | {b"x-original-forwarded-for", b"x-envoy-external-address", b"cf-connecting-ipv6", b"fastly-client-ip"}
+    | {b"x-scheme", b"x-host", b"x-script-name", b"x-forwarded-path", b"x-forwarded-uri", b"x-forwarded-method"}
 )
 """What services believe about where a request comes from: only the gate says it."""
 
@@ -109,15 +112,28 @@ def sent_back(fields: Fields, cors: bool) -> list[Pair]:
 def location(value: bytes, bases: tuple[bytes, ...], authority: bytes, prefix: bytes) -> bytes:
     """A `Location` as the client must see it: one that points into the service gets the route's prefix back.
 
-    `bases` are the service's own addresses without a final slash, `http://127.0.0.1:11434`.
+    `bases` are the service's own addresses without a final slash, `http://127.0.0.1:11434`, the first one its usual one.
     """
-    for base in (*bases, b"http://" + authority, b"https://" + authority):
-        if value == base or value.startswith((base + b"/", base + b"?")):
-            value = value[len(base) :] or b"/"
+    for base in bases:
+        if _begins(value, base):
+            value = value[len(base) :]
             break
     else:
-        if value[:1] != b"/" or value[:2] == b"//":
+        own = next((own for own in (b"http://" + authority, b"https://" + authority) if _begins(value, own)), b"")
+        value = value[len(own) :]
+        if not own and (value[:1] != b"/" or value[:2] == b"//"):
             return value
-    if not prefix or value == prefix or value.startswith(prefix + b"/"):
-        return value
-    return prefix + (value if value[:1] == b"/" else b"/" + value)
+        if prefix and _begins(value, prefix):
+            return value
+        # Where the service itself lives below a path, its own paths begin with that.
+        parts = bases[0].split(b"/", 3) if bases else []
+        if len(parts) == 4 and _begins(value, b"/" + parts[3]):
+            value = value[len(parts[3]) + 1 :]
+    if value[:1] != b"/":
+        value = b"/" + value
+    return value if not prefix or _begins(value, prefix) else prefix + value
+
+
+def _begins(value: bytes, with_: bytes) -> bool:
+    """Whether an address is another one, or below it."""
+    return value.startswith(with_) and value[len(with_) : len(with_) + 1] in (b"", b"/", b"?", b"#")

@@ -13,5 +13,7 @@ def cut(request: Request, ended: str) -> None:
     request.ledger.ended = ended
     gone, request.gone = request.gone, None
     request.abort()
+    reason = Failure(ConnectionAborted(ended))
+    request.body.fail(reason)
     if gone is not None:
-        gone(Failure(ConnectionAborted(ended)))
+        gone(reason)

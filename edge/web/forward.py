@@ -7,32 +7,34 @@ from typing import Any, Final, Protocol
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
 from twisted.web.iweb import UNKNOWN_LENGTH
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from edge.core.cors import pairs as cors_pairs
+from edge.core.exchange import Caller
 from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, sent_on
 from edge.core.headers import Fields, Pair
 from edge.core.meters import Meter
 from edge.core.refusal import Refusal
 from edge.interfaces import IStreamed
+from edge.web.cut import cut
 from edge.web.drive import drive
-from edge.web.pages import refuse
+from edge.web.lists import NOT_ASKED, Collected, Cut, cut_list
+from edge.web.pages import refuse, said_by_gate
 from edge.web.relay import Relay
 from edge.web.upgrade import Splice
 from edge.wire.body import Body, BodyTooLargeError
 from edge.wire.request import Request
 
-LIST_SIZE: Final = 4 * 1024 * 1024
-"""The largest model list that is held to be cut to what a key may use."""
 _STREAMED: Final = b"text/event-stream"
 _BROKEN: Final = Refusal("upstream-broken", "the service broke off while answering", retry_after=None)
+_NOBODY: Final = Refusal("upstream-refused", "no server of this service is there")
+_TOO_LONG: Final = Refusal("upstream-timeout", "the service took too long for the whole answer")
+_PACKED: Final = frozenset({b"accept-encoding"})
 
 
 class Answer(Protocol):
@@ -86,6 +88,9 @@ class Outward(Protocol):
     def refusal(self, failure: Failure) -> Refusal | None:
         """What to tell the client of a failure that is the upstream's; None where it is not."""
 
+    def unreached(self, failure: Failure) -> bool:
+        """Whether the server was not reached at all, so that nothing of the request was sent."""
+
 
 class Servers(Protocol):
     """The servers of a service, and how well they do: `edge.backends.upstreams.Upstreams`."""
@@ -110,9 +115,13 @@ class Forward:
     """Fields set on every request to the service."""
     upgrades: frozenset[bytes] = frozenset()
     keep_host: bool = False
-    identify: bool = False
-    dialect: str = "openai"
-    filter_models: Callable[[bytes, str, Any], bytes] | None = None
+    identity: Callable[[Caller], list[Pair]] | None = None
+    """The fields that tell the service who asks, where it wants to know."""
+    cut_models: Cut | None = None
+    total: float | None = None
+    """Seconds for the whole answer."""
+    tunnel_idle: float = 86400.0
+    """Seconds that a tunnel may be silent."""
     isLeaf = True
     log: Logger = field(factory=lambda: Logger(namespace="aigate.forward"))
     _backend: Pair = field(init=False)
@@ -129,94 +138,122 @@ class Forward:
         raise TypeError("a service's paths are its own")
 
     def render(self, request: Any) -> int:
-        rest = request.route_rest
-        if rest == b"" and request.verb in ("GET", "HEAD") and request.exchange.route.prefix:
-            self._slash(request)
-        else:
-            drive(self._forward(request), lambda failure: self._failed(request, failure))
+        drive(self._forward(request), lambda failure: self._failed(request, failure))
         return NOT_DONE_YET
 
-    def _slash(self, request: Request) -> None:
-        """A page's relative links need the final slash."""
-        query = b"?" + request.query if request.query is not None else b""
-        request.reply(
-            308,
-            [
-                (b"Location", request.path + b"/" + query),
-                (b"X-Request-Id", request.exchange.arrival.id.encode("ascii")),
-            ],
-        )
-
     def _failed(self, request: Request, failure: Failure) -> None:
-        if request.finished:
-            return
         self.log.failure("{service}: a request could not be forwarded", failure, service=self.service)
-        request.ledger.ended = "upstream-broken"
-        refuse(request, _BROKEN, request.rule.dialect or self.dialect)
-
-    def _not_answered(self, request: Request, server: Any, outward: Outward) -> None:
-        """The service gave no answer: the client is told why, in the words of its dialect."""
-        failure = Failure()
-        refusal = outward.refusal(failure)
-        if refusal is not None and not request.finished:
-            self.log.warn(
-                "{service}: {why} ({id})", service=self.service, why=failure.value, id=request.exchange.arrival.id
-            )
-            if refusal.reason != "upstream-timeout" or refusal.message.endswith("in time"):
-                self.servers.failed(server, str(failure.value))
         if request.finished:
             return
-        if isinstance(failure.value, BodyTooLargeError):
-            refuse(request, Refusal("body-too-large", str(failure.value), retry=False), self._dialect(request))
-            return
-        if refusal is None:
-            self._failed(request, failure)
-            return
-        request.ledger.ended = "timeout" if refusal.reason == "upstream-timeout" else "upstream-broken"
-        refuse(request, refusal, self._dialect(request))
-
-    def _dialect(self, request: Request) -> str:
-        return request.rule.dialect or self.dialect
+        gone, request.gone = request.gone, None
+        self._refuse(request, _BROKEN)
+        if gone is not None:
+            gone(Failure(ConnectionAborted()))
 
     async def _forward(self, request: Request) -> None:
-        server = self.servers.take()
-        if server is None:
-            refuse(request, Refusal("upstream-refused", "no server of this service is there"), self.dialect)
-            return
-        request.endings.append(partial(self.servers.give, server))
-        outward = self.outward[server.base]
-        request.exchange = request.exchange.to(server.base)
-        path = request.mapped if request.query is None else request.mapped + b"?" + request.query
-        pairs = self._sent_on(request, outward)
-        ledger = request.ledger
-        started = request.started
-        upgrade = request.upgrade
-        if upgrade is not None and upgrade in self.upgrades:
-            sent = outward.upgrade(upgrade, path, pairs)
-        else:
-            body = request.body if request.body.length else None
-            sent = outward.send(request.verb, path, pairs, body, partial(_inform, request))
-        ledger.overhead = self.clock.seconds() - started - ledger.queued
-        request.gone = lambda reason: sent.cancel()
-        try:
-            answer = await sent
-        except Exception:
-            self._not_answered(request, server, outward)
-            return
+        if self.total is not None:
+            timer = self.clock.callLater(self.total, self._too_long, request)
+            request.endings.append(partial(_stop, timer))
+        avoid: frozenset[Any] = frozenset()
+        told = _NOBODY
+        while True:
+            server = self.servers.take(avoid) if avoid else self.servers.take()
+            if server is None:
+                self._refuse(request, told)
+                return
+            request.endings.append(partial(self.servers.give, server))
+            outward = self.outward[server.base]
+            sent = self._send(request, server.base, outward)
+            request.gone = lambda reason, sent=sent: sent.cancel()
+            try:
+                answer = await sent
+            except Exception:
+                failure = Failure()
+            else:
+                break
+            again = self._not_answered(request, server, outward, failure)
+            if again is None:
+                return
+            avoid, told = avoid | {server}, again
         if request.finished:
             return
         self.servers.worked(server)
-        ledger.first_byte = self.clock.seconds() - started
-        if upgrade is not None and hasattr(answer, "tunnel"):
-            Splice(request, answer).start()
+        request.ledger.first_byte = self.clock.seconds() - request.started
+        if request.upgrade is not None and hasattr(answer, "tunnel"):
+            Splice(request, answer, self.clock, self.tunnel_idle).start()
+        else:
+            await self._hand_back(request, answer, outward)
+
+    def _send(self, request: Request, base: str, outward: Outward) -> "Deferred[Any]":
+        request.exchange = request.exchange.to(base)
+        path = request.mapped if request.query is None else request.mapped + b"?" + request.query
+        pairs = self._sent_on(request, outward)
+        ledger = request.ledger
+        if request.upgrade is not None and request.upgrade in self.upgrades:
+            sent = outward.upgrade(request.upgrade, path, pairs)
+        else:
+            body = request.body if request.body.length else None
+            sent = outward.send(request.verb, path, pairs, body, partial(_inform, request))
+        ledger.overhead = self.clock.seconds() - request.started - ledger.queued
+        return sent
+
+    def _not_answered(self, request: Request, server: Any, outward: Outward, failure: Failure) -> Refusal | None:
+        """Tells the client why there is no answer; gives the Refusal instead where another server may be asked."""
+        refusal = outward.refusal(failure)
+        if request.finished:
+            return None
+        if refusal is None:
+            if failure.check(BodyTooLargeError):
+                refuse(request, Refusal("body-too-large", str(failure.value), retry=False))
+            else:
+                self._failed(request, failure)
+            return None
+        self.log.warn(
+            "{service}: {why} ({id})", service=self.service, why=failure.value, id=request.exchange.arrival.id
+        )
+        unreached = outward.unreached(failure)
+        if unreached or refusal.reason != "upstream-timeout":
+            self.servers.failed(server, str(failure.value))
+        if unreached and len(self.outward) > 1:
+            return refusal
+        self._refuse(request, refusal)
+        return None
+
+    def _refuse(self, request: Request, refusal: Refusal) -> None:
+        """Tells of a failure that is the service's."""
+        request.ledger.ended = "timeout" if refusal.reason == "upstream-timeout" else "upstream-broken"
+        refuse(request, refusal)
+
+    def _too_long(self, request: Request) -> None:
+        """The whole answer took longer than is allowed."""
+        if request.status == 101:
             return
-        rule = request.rule
-        caller = request.exchange.caller
-        if rule.models and caller is not None and caller.key.models and answer.code == 200:
-            await self._cut_list(request, answer, rule.models, caller.key, outward)
+        if request.answered and not request.early:
+            request.ledger.reason = _TOO_LONG.reason
+            cut(request, "timeout")
+            return
+        gone, request.gone = request.gone, None
+        self._refuse(request, _TOO_LONG)
+        if gone is not None:
+            gone(Failure(ConnectionAborted()))
+
+    async def _hand_back(self, request: Request, answer: Answer, outward: Outward) -> None:
+        """Gives the client the service's answer."""
+        if request.upgrade is not None and request.protocol == "HTTP/2.0" and answer.code < 300:
+            # Only a switch may answer an extended CONNECT by 2xx (RFC 8441 4).
+            self._discard(answer)
+            self._refuse(request, Refusal("upstream-broken", "the service did not switch protocols", retry=False))
+            return
+        if self._is_judged_list(request) and answer.code < 300:
+            assert self.cut_models is not None
+            back = self._sent_back(request, answer, outward)
+            refusal = await cut_list(request, answer, back, self.cut_models, outward.refusal)
+            if refusal is not None and not request.finished:
+                self.log.warn("{service}: {why}", service=self.service, why=refusal.message)
+                self._refuse(request, refusal)
             return
         content_type = answer.fields.get(b"content-type") or b""
-        meter = self._meter(request, content_type) if rule.units and answer.code < 400 else None
+        meter = self._meter(request, content_type) if request.rule.units and answer.code < 400 else None
         if request.early:
             self._go_on(request, answer, outward, meter)
             return
@@ -229,8 +266,11 @@ class Forward:
             request.begin(answer.code, back, length, answer.whole, True, answer.phrase)
             return
         request.respond(answer.code, back, length, answer.phrase)
-        relay = Relay(request, content_type, self._dialect(request), outward.refusal, meter)
-        answer.deliverBody(relay)
+        answer.deliverBody(Relay(request, content_type, outward.refusal, meter))
+
+    def _is_judged_list(self, request: Request) -> bool:
+        caller = request.exchange.caller
+        return bool(request.rule.models and caller is not None and caller.key.models)
 
     def _meter(self, request: Request, content_type: bytes) -> Meter:
         """Counts what the answer costs as it passes; the count is in the books before anybody reads them."""
@@ -248,21 +288,27 @@ class Forward:
 
     def _go_on(self, request: Request, answer: Answer, outward: Outward, meter: Meter | None) -> None:
         """Goes on with an answer whose head went out while its request waited."""
-        dialect = self._dialect(request)
-        if answer.code == 200:
-            answer.deliverBody(Relay(request, request.early, dialect, outward.refusal, meter))
+        given = (answer.fields.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+        if answer.code == 200 and given == request.early:
+            # From here on what is broken must look so.
+            kind, request.early = request.early, b""
+            answer.deliverBody(Relay(request, kind, outward.refusal, meter))
             return
+        self._discard(answer)
+        said = f"the service answered {answer.code}" if answer.code != 200 else "the service does not stream"
+        self._refuse(request, Refusal("upstream-broken", said))
+
+    def _discard(self, answer: Answer) -> None:
+        """Ends an answer that nobody will read."""
         held = Collected(0)
         held.done.addErrback(lambda _: None)
         answer.deliverBody(held)
         held.cancel(Failure(ConnectionAborted()))
-        refuse(request, Refusal("upstream-broken", f"the service answered {answer.code}"), dialect)
 
     def _sent_on(self, request: Request, outward: Outward) -> list[Pair]:
         exchange = request.exchange
         arrival = exchange.arrival
-        fields = request.fields
-        pairs = sent_on(fields, self._replaced)
+        pairs = sent_on(request.fields, self._replaced)
         pairs.insert(0, (b"Host", request.authority if self.keep_host else outward.authority))
         route = exchange.route
         pairs += forwarded(
@@ -271,21 +317,19 @@ class Forward:
         pairs.append((b"X-Request-Id", arrival.id.encode("ascii")))
         if request.origin_allowed is not None and not self.keep_host:
             pairs = [(name, outward.origin if name.lower() == b"origin" else value) for name, value in pairs]
-        if request.rule.models and exchange.caller is not None and exchange.caller.key.models:
-            pairs = [pair for pair in pairs if pair[0].lower() != b"accept-encoding"]
-        if request.rule.units and any(getattr(grant, "levels", ()) for grant in request.grants):
+        if self._is_judged_list(request):
+            pairs = [pair for pair in pairs if pair[0].lower() not in NOT_ASKED]
+        elif request.rule.units and any(getattr(grant, "levels", ()) for grant in request.grants):
             # A packed answer could not be counted.
-            pairs = [pair for pair in pairs if pair[0].lower() != b"accept-encoding"]
-        if self.identify and exchange.caller is not None:
-            pairs.append((b"X-Aigate-User", exchange.caller.user.encode("utf-8")))
-            pairs.append((b"X-Aigate-Key", exchange.caller.key_id.encode("ascii")))
+            pairs = [pair for pair in pairs if pair[0].lower() not in _PACKED]
+        if self.identity is not None and exchange.caller is not None:
+            pairs += self.identity(exchange.caller)
         pairs += self.fields
         return pairs
 
     def _sent_back(self, request: Request, answer: Answer, outward: Outward) -> list[Pair]:
         fields = answer.fields
-        allowed = request.origin_allowed
-        pairs = sent_back(fields, allowed is not None)
+        pairs = sent_back(fields, request.origin_allowed is not None)
         lows = fields.lows
         if b"location" in lows or b"content-location" in lows:
             route = request.exchange.route
@@ -296,33 +340,14 @@ class Forward:
                 else (name, value)
                 for name, value in pairs
             ]
-        if allowed is not None:
-            pairs += cors_pairs(allowed)
         if b"x-accel-buffering" not in lows and (fields.get(b"content-type") or b"").startswith(_STREAMED):
             pairs.append((b"X-Accel-Buffering", b"no"))
-        pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
+        pairs += said_by_gate(request)
         pairs.append(self._backend)
-        dialect = self._dialect(request)
-        for grant in request.grants:
-            pairs += grant.pairs(dialect)
-        pairs += request.extra
         overhead = request.ledger.overhead
         if overhead is not None:
             pairs.append((b"X-Aigate-Overhead-Ms", b"%.2f" % (overhead * 1000)))
         return pairs
-
-    async def _cut_list(self, request: Request, answer: Answer, kind: str, key: Any, outward: Outward) -> None:
-        """Holds a list of models, and answers with those that the key may use."""
-        held = Collected(LIST_SIZE)
-        request.gone = held.cancel
-        answer.deliverBody(held)
-        whole = await held.done
-        if request.finished:
-            return
-        assert self.filter_models is not None
-        back = self._sent_back(request, answer, outward)
-        request.gone = None
-        request.begin(answer.code, back, None, self.filter_models(whole, kind, key), True, answer.phrase)
 
 
 def _inform(request: Request, status: int, pairs: Sequence[Pair]) -> None:
@@ -330,30 +355,6 @@ def _inform(request: Request, status: int, pairs: Sequence[Pair]) -> None:
     request.inform(status, sent_back(Fields(list(pairs)), request.origin_allowed is not None))
 
 
-class Collected:
-    """Takes the body of an answer that is small by its nature; fails with BodyTooLargeError where it is not."""
-
-    def __init__(self, most: int) -> None:
-        self.done: Deferred[bytes] = Deferred()
-        self._most = most
-        self._parts: list[bytes] = []
-        self._transport: Any = None
-
-    def makeConnection(self, transport: Any) -> None:
-        self._transport = transport
-
-    def cancel(self, reason: Failure) -> None:
-        if self._transport is not None:
-            self._transport.abortConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._most -= len(data)
-        if self._most < 0:
-            self._transport.abortConnection()
-
-    def connectionLost(self, reason: Failure) -> None:
-        if reason.check(ResponseDone):
-            self.done.callback(b"".join(self._parts))
-        else:
-            self.done.errback(reason)
+def _stop(timer: IDelayedCall) -> None:
+    if timer.active():
+        timer.cancel()

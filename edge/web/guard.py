@@ -5,6 +5,7 @@ cross-origin access, the rule of the path, the key (all on the head alone), the 
 what takes turns or needs a look at the body.
 """
 
+import re
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol
@@ -19,7 +20,9 @@ from zope.interface import implementer
 
 from edge.core.cors import allowed, is_preflight, preflight
 from edge.core.exchange import Caller, Exchange
-from edge.core.headers import Pair
+from edge.core.forwarding import forwarded, sent_back, sent_on
+from edge.core.headers import Fields, Pair
+from edge.core.redact import printable
 from edge.core.refusal import Refusal
 from edge.core.rotation import ends_soon
 from edge.core.routing import needed_rule
@@ -28,13 +31,16 @@ from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
 from edge.web.cut import cut
 from edge.web.drive import drive
-from edge.web.pages import refuse
+from edge.web.pages import refuse, said_by_gate
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.irequest import render_stock
 from edge.wire.request import Request
 
 STOCK_BODY: Final = 1024 * 1024
 """The largest body that a resource gets which is not `IStreamed`."""
+MOST_ORIGINS: Final = 100
+"""Refused origins that are remembered, so that each is said once; no further one is said."""
+_SERIALIZED: Final = re.compile(rb"[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9.\[\]:_-]{1,253}")
 DOUBT: Final = Refusal("store-unavailable", "the gate cannot judge this request now", retry_after=5.0)
 
 
@@ -76,13 +82,27 @@ class Door:
         if allowed(origin, request.channel.origin.secure, request.authority, self.origins):
             request.origin_allowed = origin
             return None
-        if origin not in self.refused_origins and len(self.refused_origins) < 100:
+        if origin not in self.refused_origins and len(self.refused_origins) < MOST_ORIGINS:
             self.refused_origins.add(origin)
-            self.log.warn(
-                "A page of {origin} was refused. If it is yours, add to the configuration: [cors] origins = [{origin}]",
-                origin='"' + origin.decode("latin-1").encode("unicode_escape").decode("ascii") + '"',
-            )
+            self._say_refused(origin)
         return Refusal("origin-not-allowed", "pages of this origin may not use this gate", retry=False)
+
+    def _say_refused(self, origin: bytes) -> None:
+        if _SERIALIZED.fullmatch(origin) is None:
+            # "null" and what is no origin at all: there is no line that would let exactly these pages in.
+            self.log.warn("A page of {origin} was refused", origin=printable(origin, 200))
+            return
+        self.log.warn(
+            'A page of {origin} was refused. If it is yours, add to the configuration: [cors] origins = ["{origin}"]',
+            origin=origin.decode("ascii"),
+        )
+
+    def preflight(self, request: Request) -> None:
+        """Answers the preflight of an allowed page, which carries no key."""
+        assert request.origin_allowed is not None
+        pairs = preflight(request.origin_allowed, request.fields, self.max_age)
+        pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
+        request.reply(204, pairs)
 
 
 @implementer(IResource)
@@ -113,44 +133,51 @@ class Guard:
         return NOT_DONE_YET
 
     def _failed(self, request: Request, failure: Failure) -> None:
-        if not request.finished:
-            self.door.log.failure("A request could not be judged and was refused", failure)
-            refuse(request, DOUBT)
+        self.door.log.failure("A request could not be judged and was refused", failure)
+        refuse(request, DOUBT)
 
     async def _serve(self, request: Request) -> None:
-        dialect = ""
-        refusal = self.door.origin(request) if b"origin" in request.fields.lows else None
-        if refusal is None and request.origin_allowed is not None and is_preflight(request.verb, request.fields):
-            self._preflight(request)
+        door = self.door
+        refusal: Refusal | None = None
+        if b"origin" in request.fields.lows:
+            refusal = door.origin(request)
+            if refusal is None and is_preflight(request.verb, request.fields):
+                door.preflight(request)
+                return
+        refusal = self._rule(request) or refusal or self._judge(request)
+        if refusal is None and self._lacks_slash(request):
+            self._slash(request)
             return
-        if refusal is None:
-            refusal = self._judge(request)
-            if request.rule.dialect or self.traits is not None:
-                dialect = request.rule.dialect or (self.traits.dialect if self.traits else "")
         if refusal is None:
             for turn in self.turns:
                 refusal = await turn(request)
                 if refusal is not None or request.finished:
                     break
         if refusal is not None:
-            refuse(request, refusal, dialect or (self.traits.dialect if self.traits else "openai"))
+            refuse(request, refusal)
         elif not request.finished:
             await self._render(request)
 
+    def _rule(self, request: Request) -> Refusal | None:
+        """Finds what is asked of such requests and how they are answered; the Refusal of a path that is not plain."""
+        traits = self.traits
+        request.rule = self.rule
+        if traits is None:
+            return None
+        request.dialect = traits.dialect
+        request.mapped = traits.map(request.route_rest)
+        needed = needed_rule(traits, request.verb, request.mapped)
+        if isinstance(needed, Refusal):
+            return needed
+        request.rule = needed
+        if needed.dialect:
+            request.dialect = needed.dialect
+        return None
+
     def _judge(self, request: Request) -> Refusal | None:
         """What the head alone decides."""
-        traits = self.traits
         door = self.door
-        if traits is None:
-            rule = self.rule
-        else:
-            request.mapped = mapped = traits.map(request.route_rest)
-            needed = needed_rule(traits, request.verb, mapped)
-            if isinstance(needed, Refusal):
-                request.rule = self.rule
-                return needed
-            rule = needed
-        request.rule = rule
+        rule = request.rule
         exchange = request.exchange
         if request.ticket is not None:
             found = door.admission.admit_ticket(exchange, rule, request.ticket, door.now())
@@ -163,6 +190,9 @@ class Guard:
             told = ends_soon(found.key, door.now())
             if told is not None:
                 request.extra.append(told)
+        if request.upgrade is not None and request.protocol == "HTTP/2.0" and not self._switches(request.upgrade):
+            # An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4).
+            return Refusal("path-not-allowed", "this service does not switch to this protocol", retry=False)
         length = request.body.length
         if isinstance(length, int):
             if length > door.body:
@@ -172,14 +202,22 @@ class Guard:
         self._open(request, found.key.id)
         return None
 
+    def _switches(self, protocol: bytes) -> bool:
+        return self.traits is not None and protocol in self.traits.upgrades
+
+    def _lacks_slash(self, request: Request) -> bool:
+        """Whether the route itself is asked for, as a page whose relative links need the final slash."""
+        return self.traits is not None and request.route_rest == b"" and request.verb in ("GET", "HEAD")
+
+    def _slash(self, request: Request) -> None:
+        query = b"?" + request.query if request.query is not None else b""
+        request.reply(
+            308,
+            [(b"Location", request.path + b"/" + query), (b"Cache-Control", b"no-store"), *said_by_gate(request)],
+        )
+
     def _open(self, request: Request, key_id: str) -> None:
         request.endings.append(self.door.opens.enter(key_id, partial(cut, request, "revoked")))
-
-    def _preflight(self, request: Request) -> None:
-        origin = request.origin_allowed
-        pairs: list[Pair] = preflight(origin or b"", request.fields, self.door.max_age)
-        pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
-        request.reply(204, pairs)
 
     async def _render(self, request: Request) -> None:
         if self._streamed:
@@ -192,7 +230,26 @@ class Guard:
             return
         except BodyLostError:
             return
-        route = request.exchange.route
+        arrival, route = request.exchange.arrival, request.exchange.route
         prefix = route.prefix if route is not None else b""
         path = request.path[len(prefix) :] if self.traits is None else request.mapped
-        render_stock(request, self.resource, body, prefix.split(b"/")[1:], path.split(b"/")[1:])
+        seen = [
+            (b"Host", request.authority),
+            *sent_on(request.fields),
+            *forwarded(arrival.client, request.chain, arrival.secure, request.authority, prefix),
+            (b"X-Request-Id", arrival.id.encode("ascii")),
+        ]
+        render_stock(
+            request,
+            self.resource,
+            body,
+            prefix.split(b"/")[1:],
+            path.split(b"/")[1:],
+            seen,
+            partial(_dressed, request),
+        )
+
+
+def _dressed(request: Request, pairs: list[Pair]) -> list[Pair]:
+    """The head of an answer that a stock resource gives, as that of any service."""
+    return sent_back(Fields(pairs), request.origin_allowed is not None) + said_by_gate(request)

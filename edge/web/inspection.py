@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from attrs import define
+from attrs import define, field
+from twisted.logger import Logger
 
 from edge.core.exchange import Exchange
 from edge.core.inspect import judged, model_in_head, model_of
@@ -35,6 +36,7 @@ class Inspection:
     most: int
     """Bytes of a body that are held to be judged."""
     dialect: str
+    log: Logger = field(factory=lambda: Logger(namespace="aigate.limits"), repr=False)
 
     async def turn(self, request: Request) -> Refusal | None:
         """The refusal of a model or a cost that is not allowed, or of a body that cannot be read in one way only."""
@@ -90,7 +92,10 @@ class Inspection:
 
         def settle() -> None:
             truth = {**ledger.units, "bytes": float(request.sent + request.body.received)}
-            drive(self._settle(told, truth), lambda failure: None)
+            drive(
+                self._settle(told, truth),
+                lambda failure: self.log.failure("A request's true cost could not be booked", failure),
+            )
 
         if request.finished:
             settle()

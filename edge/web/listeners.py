@@ -28,6 +28,8 @@ class Listeners(Service):
     """(what is said of it, the port)."""
     timeout: float = 30.0
     draining: bool = False
+    cutting: bool = False
+    """Whether connections are ended by the gate now, so that nobody takes them for clients that left."""
     log: Logger = field(factory=Logger)
 
     def startService(self) -> None:
@@ -45,7 +47,11 @@ class Listeners(Service):
     async def _drain(self) -> None:
         self.draining = True
         for _, port in self.ports:
-            await maybeDeferred(port.stopListening)
+            try:
+                await maybeDeferred(port.stopListening)
+            except Exception:
+                # One port that cannot be closed must not keep the others, and the drain, from ending.
+                self.log.failure("A port could not be closed")
         for server in self.servers:
             server.drain()
         left = sum(len(server.connections) for server in self.servers)
@@ -66,5 +72,6 @@ class Listeners(Service):
 
     def cut(self) -> None:
         """Ends every connection now."""
+        self.cutting = True
         for server in self.servers:
             server.cut()

@@ -12,12 +12,13 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from edge.core.cors import is_preflight
 from edge.core.keys import Key
 from edge.core.refusal import Refusal
 from edge.errors import StoreError
 from edge.interfaces import IStreamed
 from edge.web.drive import drive
-from edge.web.guard import DOUBT
+from edge.web.guard import DOUBT, Door
 from edge.web.pages import refuse, reply_json
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
@@ -58,6 +59,32 @@ class OwnPage:
     def _failed(self, request: Request, failure: Failure) -> None:
         self.log.failure("A page of the gate's own failed", failure)
         refuse(request, DOUBT)
+
+
+@implementer(IResource, IStreamed)
+@define(eq=False)
+class Public:
+    """Stands before a page that anyone may read: no key is asked for, but browsers' pages are judged as everywhere."""
+
+    page: OwnPage
+    door: Door
+    isLeaf = True
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
+        return self
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        raise TypeError("the gate's own pages have no children")
+
+    def render(self, request: Any) -> int:
+        refusal = self.door.origin(request) if b"origin" in request.fields.lows else None
+        if refusal is not None:
+            refuse(request, refusal)
+        elif request.origin_allowed is not None and is_preflight(request.verb, request.fields):
+            self.door.preflight(request)
+        else:
+            self.page.render(request)
+        return NOT_DONE_YET
 
 
 def time_text(at: float | None) -> str | None:

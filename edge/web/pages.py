@@ -19,22 +19,36 @@ def refusal_answer(refusal: Refusal, dialect: str, request_id: str) -> tuple[lis
     return [(b"content-type", made.content_type), *made.fields], made.body
 
 
-def refuse(request: Request, refusal: Refusal, dialect: str = "openai", extra: Iterable[Pair] = ()) -> None:
+def said_by_gate(request: Request) -> list[Pair]:
+    """What the gate adds to the head of any answer: the request's id, where its caller stands, who may read it."""
+    pairs: list[Pair] = [(b"X-Request-Id", request.exchange.arrival.id.encode("ascii"))]
+    for grant in request.grants:
+        pairs += grant.pairs(request.dialect)
+    pairs += request.extra
+    if request.origin_allowed is not None:
+        pairs += cors_pairs(request.origin_allowed)
+    return pairs
+
+
+def refuse(request: Request, refusal: Refusal) -> None:
     """Ends a request with a refusal. One that is under way already is broken off instead, so that it looks broken."""
+    if request.finished:
+        return
     ledger = request.ledger
     ledger.reason = refusal.reason
     if not ledger.ended:
         ledger.ended = "refused"
+    request_id = request.exchange.arrival.id
     if request.early:
-        # The head went out while the request waited: only a word in the stream can tell.
-        request.send(broken(refusal, dialect, request.exchange.arrival.id, request.early, b"x"))
+        # The head went out while the request waited, and signs of life since: only a word in the stream can tell.
+        said = broken(refusal, request.dialect, request_id, request.early)
+        request.send(said or refusal_answer(refusal, request.dialect, request_id)[1])
         request.end()
         return
     if request.answered:
         request.abort()
         return
-    pairs, body = refusal_answer(refusal, dialect, request.exchange.arrival.id)
-    pairs.extend(extra)
+    pairs, body = refusal_answer(refusal, request.dialect, request_id)
     pairs.extend(request.extra)
     if request.origin_allowed is not None:
         pairs.extend(cors_pairs(request.origin_allowed))
@@ -45,11 +59,8 @@ def reply_json(request: Request, status: int, value: object, extra: Iterable[Pai
     """Ends a request with a JSON document that nobody may keep."""
     pairs: list[Pair] = [
         (b"Content-Type", b"application/json"),
-        (b"X-Request-Id", request.exchange.arrival.id.encode("ascii")),
         _NO_STORE,
         *extra,
-        *request.extra,
+        *said_by_gate(request),
     ]
-    if request.origin_allowed is not None:
-        pairs.extend(cors_pairs(request.origin_allowed))
     request.reply(status, pairs, json.dumps(value, separators=(",", ":")).encode() + b"\n")

@@ -13,12 +13,14 @@ from edge.core.inspect import judged
 from edge.core.keepalives import keepalive
 from edge.core.refusal import Refusal
 from edge.web.drive import drive
+from edge.web.pages import said_by_gate
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
 _SSE: Final = b"text/event-stream"
 _NDJSON: Final = b"application/x-ndjson"
 _JSON: Final = b"application/json"
+_CALLED_OFF: Final = Refusal("shutting-down", "the wait for a place was called off", retry_after=5.0)
 
 
 class Bounds(Protocol):
@@ -89,7 +91,8 @@ class Places:
         try:
             return await ready
         except CancelledError:
-            return None
+            # Nobody else calls it off, and a request without a place must not go on.
+            return None if request.finished else _CALLED_OFF
         finally:
             alive.stop()
             if not request.finished:
@@ -162,6 +165,5 @@ def early_head(request: Request, kind: bytes) -> list[tuple[bytes, bytes]]:
         (b"Content-Type", kind),
         (b"Cache-Control", b"no-cache"),
         (b"X-Accel-Buffering", b"no"),
-        (b"X-Request-Id", request.exchange.arrival.id.encode("ascii")),
-        *request.extra,
+        *said_by_gate(request),
     ]

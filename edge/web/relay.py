@@ -23,34 +23,40 @@ class Relay:
     whose clients understand one.
     """
 
-    __slots__ = ("_content_type", "_dialect", "_meter", "_refusal", "_request", "_transport", "dataReceived")
+    __slots__ = ("_content_type", "_last", "_meter", "_refusal", "_request", "_transport", "dataReceived")
 
     def __init__(
         self,
         request: Request,
         content_type: bytes,
-        dialect: str,
         refusal: Callable[[Failure], Refusal | None],
         meter: Meter | None = None,
     ) -> None:
         self._request = request
         self._content_type = content_type
-        self._dialect = dialect
         self._refusal = refusal
         self._transport: Any = None
         self._meter = meter
-        self.dataReceived = request.send if meter is None else self._metered
+        self._last = b""
+        # What is neither counted nor made of lines goes straight to the client.
+        plain = meter is None and b"json" not in content_type
+        self.dataReceived = request.send if plain else self._read
 
-    def _metered(self, data: bytes) -> None:
+    def _read(self, data: bytes) -> None:
         self._request.send(data)
-        assert self._meter is not None
-        self._meter.feed(data)
+        self._last = data[-1:] or self._last
+        if self._meter is not None:
+            self._meter.feed(data)
 
     def makeConnection(self, transport: Any) -> None:
         self._transport = transport
-        if transport is not None:
-            self._request.gone = self._gone
-            self._request.registerProducer(transport)
+        if transport is None:
+            return
+        if self._request.finished:
+            transport.abortConnection()
+            return
+        self._request.gone = self._gone
+        self._request.registerProducer(transport)
 
     def _gone(self, reason: Failure) -> None:
         if self._transport is not None:
@@ -72,7 +78,6 @@ class Relay:
         ledger = request.ledger
         ledger.ended = "timeout" if silent else "upstream-broken"
         ledger.reason = refusal.reason
-        request.send(
-            broken(_SILENT if silent else _BROKEN, self._dialect, request.exchange.arrival.id, self._content_type, b"x")
-        )
+        said = _SILENT if silent else _BROKEN
+        request.send(broken(said, request.dialect, request.exchange.arrival.id, self._content_type, self._last))
         request.abort()

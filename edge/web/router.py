@@ -1,16 +1,19 @@
 """Layer 1: which resource answers, by host, path and method alone. What no route declares does not exist."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
+from edge.core.cors import is_preflight
 from edge.core.refusal import Refusal
 from edge.core.routing import NO_ROUTE, Routes, forms, method_not_allowed
 from edge.web.pages import refuse
 from edge.wire.request import Request
+
+TICKET: Final = b"/ticket"
 
 
 @define
@@ -19,6 +22,7 @@ class Own:
 
     resource: IResource
     methods: frozenset[str]
+    """Preflights come in beside them."""
 
 
 @implementer(IResource)
@@ -44,7 +48,8 @@ class Router:
         found = self.routes.match(request.host, request.path, request.verb)
         if isinstance(found, Refusal):
             return self._own(request, found)
-        if found.route.prefix == b"" and request.path in self.own and request.path == b"/ticket":
+        if request.path == TICKET and found.route.prefix == b"":
+            # A page that has a host to itself fetches its tickets there: elsewhere would be another origin.
             return self._own(request, NO_ROUTE)
         request.route_rest = found.rest
         request.exchange = request.exchange.along(found.route)
@@ -54,9 +59,9 @@ class Router:
         own = self.own.get(request.path)
         if own is None:
             return otherwise
-        if request.verb not in own.methods:
-            return method_not_allowed(own.methods)
-        return own.resource
+        if request.verb in own.methods or is_preflight(request.verb, request.fields):
+            return own.resource
+        return method_not_allowed(own.methods)
 
     # IResource, for whoever walks it as one
 

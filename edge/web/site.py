@@ -10,6 +10,7 @@ from typing import Final
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from edge.core.clients import client_of
 from edge.core.exchange import Arrival, Exchange, Outcome
@@ -38,6 +39,10 @@ class Site:
     sinks: Sequence[Sink] = ()
     trusted: tuple[Network, ...] = ()
     trusted_header: bytes = b"x-forwarded-for"
+    judge_origin: Callable[[Request], object] | None = None
+    """Finds out whether a page may read that there is nothing here."""
+    cutting: Callable[[], bool] = lambda: False
+    """Whether the gate ends connections by itself now."""
     _prefix: str = field(factory=lambda: secrets.token_hex(6))
     _count: Callable[[], int] = field(factory=lambda: count(1).__next__)
     _distrusted: bool = False
@@ -49,15 +54,21 @@ class Site:
             self._arrive(request)
             found = self.router.find(request)
             if isinstance(found, Refusal):
+                if self.judge_origin is not None and b"origin" in request.fields.lows:
+                    self.judge_origin(request)
                 refuse(request, found)
             else:
                 found.render(request)
         except Exception:
             self.log.failure("A request could not be judged and was refused")
-            refuse(request, DOUBT)
+            if request.ledger is None:
+                # It broke before it had a book, so there is nothing to say of it.
+                request.abort()
+            else:
+                refuse(request, DOUBT)
 
     def refuse(self, refusal: Refusal, origin: Origin, protocol: str) -> tuple[Iterable[Pair], bytes]:
-        request_id = self._new_id()
+        request_id = self.new_id()
         at = self.clock.seconds()
         arrival = Arrival(
             request_id, "", "", b"", b"", None, _NOTHING, origin.peer, origin.peer, origin.secure, protocol,
@@ -66,7 +77,16 @@ class Site:
         self._tell(Outcome(Exchange(arrival), refusal.status, refusal.reason, "refused"))
         return refusal_answer(refusal, "openai", request_id)
 
-    def _new_id(self) -> str:
+    def give_up(self, request: Request, refusal: Refusal, reason: Failure) -> None:
+        """Ends a request in hand whose body came to nothing."""
+        gone, request.gone = request.gone, None
+        refuse(request, refusal)
+        request.body.fail(reason)
+        if gone is not None:
+            gone(reason)
+
+    def new_id(self) -> str:
+        """An id for a request whose client gave it none."""
         return f"{self._prefix}{self._count():08x}"
 
     def _arrive(self, request: Request) -> None:
@@ -88,7 +108,7 @@ class Site:
         request.ledger = Ledger()
         request.exchange = Exchange(
             Arrival(
-                given.decode("ascii") if sane and given is not None else self._new_id(),
+                given.decode("ascii") if sane and given is not None else self.new_id(),
                 request.verb,
                 request.host,
                 request.target,
@@ -124,13 +144,13 @@ class Site:
     def _ended(self, request: Request) -> None:
         self.in_flight -= 1
         ledger = request.ledger
-        complete = request.finished_well
-        ended = ledger.ended or ("complete" if complete else "client-gone")
-        status = request.status or (499 if ended == "client-gone" else 0)
+        ended = ledger.ended or (
+            "complete" if request.finished_well else "drained" if self.cutting() else "client-gone"
+        )
         self._tell(
             Outcome(
                 request.exchange,
-                status,
+                request.status or 499,
                 ledger.reason,
                 ended,
                 request.sent,

@@ -4,9 +4,11 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from edge.core.forwarding import sent_back
+from edge.web.cut import cut
 from edge.web.tickets import SUBPROTOCOL, SUBPROTOCOL_FIELD
 from edge.wire.request import Request, Tunnel
 
@@ -37,11 +39,16 @@ class Splice:
     request: Request
     answer: Any
     """`edge.web.forward.Switching`."""
+    clock: IReactorTime
+    idle: float
+    """Seconds without a byte either way after which both sides are ended."""
     _client: Tunnel | None = None
     _service: Tunnel | None = None
     _from_client: _End = field(init=False)
     _from_service: _End = field(init=False)
     _over: bool = False
+    _heard: float = 0.0
+    _look: IDelayedCall | None = None
 
     def __attrs_post_init__(self) -> None:
         self._from_client = _End(self)
@@ -50,6 +57,8 @@ class Splice:
     def start(self) -> None:
         """Tells the client that the switch was made, and lets bytes flow."""
         request = self.request
+        service: Tunnel = self.answer.tunnel
+        self._service = service
         pairs = sent_back(self.answer.fields, False)
         if request.protocol != "HTTP/2.0":
             pairs.append((b"Upgrade", request.upgrade or b""))
@@ -58,11 +67,12 @@ class Splice:
         pairs.append((b"X-Request-Id", request.exchange.arrival.id.encode("ascii")))
         request.answered, request.status = True, 101
         request.gone = self._cut
+        self._heard = self.clock.seconds()
+        self._look = self.clock.callLater(self.idle, self._listen)
+        request.endings.append(self._hush)
         client = self._client = request.channel.switch(pairs, self._from_client)
         if self._over:
             return
-        service: Tunnel = self.answer.tunnel
-        self._service = service
         self._from_client.other, self._from_service.other = service, client
         client.registerProducer(service, True)
         service.registerProducer(client, True)
@@ -74,6 +84,7 @@ class Splice:
 
     def count(self, end: _End, size: int) -> None:
         """Adds to what the Outcome will tell."""
+        self._heard = self.clock.seconds()
         if end is self._from_service:
             self.request.sent += size
         else:
@@ -93,7 +104,7 @@ class Splice:
                     service.loseConnection()
                 else:
                     service.abortConnection()
-            self.request.ended(True)
+            self.request.ended(clean)
         else:
             if client is not None:
                 client.unregisterProducer()
@@ -104,6 +115,20 @@ class Splice:
             if not clean:
                 self.request.ledger.ended = "upstream-broken"
             self.request.ended(clean)
+
+    def _listen(self) -> None:
+        """Looks if a byte went either way within `idle`; a tunnel that is silent for longer is nobody's any more."""
+        left = self._heard + self.idle - self.clock.seconds()
+        if left > 0:
+            self._look = self.clock.callLater(left, self._listen)
+            return
+        self._look = None
+        cut(self.request, "timeout")
+
+    def _hush(self) -> None:
+        look, self._look = self._look, None
+        if look is not None:
+            look.cancel()
 
     def _cut(self, reason: Failure) -> None:
         """The gate ends it: a revoked key, or a client that is lost."""

@@ -247,11 +247,16 @@ class Http1(Protocol):
 
     def _broken_body(self, error: BadHead) -> None:
         """The upload's framing broke: nothing after it can be understood."""
-        request, self._request = self._request, None
+        request = self._request
         self._keep = False
+        if request is not None and request.ledger is not None and not request.answered:
+            self._server.handler.give_up(request, error.refusal, Failure(error))
+            return
+        self._request = None
         if request is None or request.answered:
             self._abort()
         else:
+            # It broke in the very bytes that brought the head, before anybody heard of the request.
             self._refuse(error.refusal)
         if request is not None:
             request.lost(Failure(error))

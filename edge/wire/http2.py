@@ -234,7 +234,7 @@ class Http2(Protocol):
             self.close_politely()
 
     def _refuse(self, stream: Stream, refusal: Refusal, headless: bool) -> None:
-        """Answers what never became a request, or whose upload came to nothing."""
+        """Answers what never became a request."""
         pairs, data = self._server.handler.refuse(refusal, self.origin, "HTTP/2.0")
         block = encode_head(refusal.status, pairs, len(data))
         self.sender.answer(stream, block, b"" if headless else data, True)
@@ -277,8 +277,8 @@ class Http2(Protocol):
         if request is None or request.answered:
             self.break_off(stream, CANCEL, "the body did not arrive in time")
             return
-        self._refuse(stream, Refusal("request-timeout", "the body did not arrive in time"), request.verb == "HEAD")
-        request.lost(Failure(BadHead("the body did not arrive in time", "request-timeout")))
+        error = BadHead("the body did not arrive in time", "request-timeout")
+        self._server.handler.give_up(request, error.refusal, Failure(error))
 
     def inform(self, stream: Stream, block: bytes) -> None:
         """Sends an interim answer."""

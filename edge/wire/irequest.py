@@ -5,6 +5,7 @@ Our own resources use `wire.request.Request` and pay for nothing else. The first
 klein, static files, forms and sessions work as they do under `twisted.web.server.Site`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, IPullProducer
@@ -17,11 +18,13 @@ from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site
 from zope.interface import classImplements
 
+from edge.core.headers import Pair
 from edge.wire.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+Dress = Callable[[list[Pair]], list[Pair]]
 _HOP: Final = frozenset({b"transfer-encoding", b"connection", b"content-length", b"keep-alive", b"upgrade"})
 _FACE: Final = frozenset(IRequest.names(all=True)) | {
     "notifyFinish",
@@ -66,10 +69,11 @@ class _StockChannel:
 
     factory = None
 
-    def __init__(self, request: Request, site: Site) -> None:
+    def __init__(self, request: Request, site: Site, dress: Dress | None = None) -> None:
         self.site = site
         self.transport = self
         self._request = request
+        self._dress = dress
         self._head: tuple[int, list[tuple[bytes, bytes]], int | None, bytes] | None = None
         self._pulled: _Pulled | None = None
 
@@ -88,6 +92,8 @@ class _StockChannel:
         ]
         stated = headers.getRawHeaders(b"content-length")
         length = int(stated[0]) if stated and stated[0].isdigit() else None
+        if self._dress is not None:
+            pairs = self._dress(pairs)
         self._head = (int(code), pairs, length, reason)
 
     def write(self, data: bytes) -> None:
@@ -154,12 +160,21 @@ def stock_request(request: Request) -> StockRequest:
 
 
 def render_stock(
-    request: Request, resource: IResource, body: bytes, prepath: list[bytes], postpath: list[bytes]
+    request: Request,
+    resource: IResource,
+    body: bytes,
+    prepath: list[bytes],
+    postpath: list[bytes],
+    fields: "Iterable[Pair] | None" = None,
+    dress: Dress | None = None,
 ) -> None:
-    """Lets any twisted.web resource answer: `body` is complete, the paths are what was and was not consumed yet."""
-    stock = StockRequest(_StockChannel(request, _SITE))
+    """Lets any twisted.web resource answer: `body` is complete, the paths are what was and was not consumed yet.
+
+    `fields` are what it sees of the request's, all where None; `dress` makes of the answer's fields what is sent.
+    """
+    stock = StockRequest(_StockChannel(request, _SITE, dress))
     stock._under = (resource, prepath, postpath)
-    for name, value in request.fields:
+    for name, value in request.fields if fields is None else fields:
         stock.requestHeaders.addRawHeader(name, value)
     stock.parseCookies()
     stock.gotLength(len(body))

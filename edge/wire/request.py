@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edge.core.headers import Fields, Pair
@@ -17,6 +18,9 @@ from edge.wire.body import Body, Source
 if TYPE_CHECKING:
     from edge.core.exchange import Exchange
     from edge.core.service import Rule
+
+
+_log = Logger(namespace="aigate.wire")
 
 
 @frozen
@@ -102,6 +106,7 @@ class Request:
         "body",
         "chain",
         "channel",
+        "dialect",
         "early",
         "endings",
         "exchange",
@@ -171,6 +176,9 @@ class Request:
         """Its `length` is an int, or UNKNOWN_LENGTH; 0 where there is none."""
         self.upgrade = upgrade
         self.started = started
+        self.ledger = None
+        self.dialect = "openai"
+        """How the gate words its own answers to this request."""
         """The reactor's monotonic seconds at the end of the head."""
         self.gone: Callable[[Failure], None] | None = None
         """Called once when the client leaves before the answer is complete; whoever works for the request sets it."""
@@ -251,9 +259,16 @@ class Request:
         self.finished = True
         self.finished_well = well
         self.gone = None
+        self._close()
+
+    def _close(self) -> None:
+        """Runs the endings; one that fails must not keep the others from giving back what they hold."""
         endings = self.endings
         while endings:
-            endings.pop()()
+            try:
+                endings.pop()()
+            except Exception:
+                _log.failure("What a request held could not be given back")
 
     def inform(self, status: int, pairs: Iterable[Pair]) -> None:
         """Passes an interim 1xx answer on, while the final one is still to come; `pairs` without hop-by-hop fields."""
@@ -271,12 +286,17 @@ class Request:
             return
         self.finished = True
         self.body.fail(reason)
+        self.tell_gone(reason)
+        self._close()
+
+    def tell_gone(self, reason: Failure) -> None:
+        """Tells whoever works for the request, once, that nobody waits for its answer any more."""
         gone, self.gone = self.gone, None
         if gone is not None:
-            gone(reason)
-        endings = self.endings
-        while endings:
-            endings.pop()()
+            try:
+                gone(reason)
+            except Exception:
+                _log.failure("What worked for a request could not be called off")
 
     # Backpressure on the answer (IConsumer's part)
 

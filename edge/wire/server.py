@@ -7,6 +7,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from edge.core.headers import Pair
 from edge.core.refusal import Refusal
@@ -22,6 +23,9 @@ class Handler(Protocol):
 
     def refuse(self, refusal: Refusal, origin: Origin, protocol: str) -> tuple[Iterable[Pair], bytes]:
         """Header fields and body for a request that never became one; also the place where it is written down."""
+
+    def give_up(self, request: Request, refusal: Refusal, reason: Failure) -> None:
+        """Ends a request in hand, not answered yet, whose body came to nothing."""
 
 
 class Absence(Protocol):

@@ -109,6 +109,7 @@ def test_a_part_of_the_report_that_fails_hides_no_other():
         exchange=SimpleNamespace(arrival=SimpleNamespace(id="d41e0000")),
         origin_allowed=None,
         extra=[],
+        grants=[],
         reply=lambda status, pairs, body: sent.update(status=status, body=body),
     )
     report_page({"disk": broken, "version": lambda: "1"})(request)

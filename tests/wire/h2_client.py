@@ -124,6 +124,12 @@ class Hand:
         self.refusals.append(refusal)
         return [(b"x-aigate-reason", refusal.reason.encode())], refusal.message.encode()
 
+    def give_up(self, request, refusal, reason):
+        self.refusals.append(refusal)
+        request.reply(refusal.status, [(b"x-aigate-reason", refusal.reason.encode())], refusal.message.encode())
+        request.body.fail(reason)
+        request.lost_with.append(reason)
+
 
 class Sink:
     """Takes a body; can refuse to take more."""

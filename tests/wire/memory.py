@@ -43,6 +43,7 @@ class Told:
         self._then = then
 
     def handle(self, request: Request) -> None:
+        request.ledger = True
         self.requests.append(request)
         if self._then is not None:
             self._then(request)
@@ -50,6 +51,11 @@ class Told:
     def refuse(self, refusal: Refusal, origin: Origin, protocol: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
         self.refusals.append(refusal)
         return [(b"X-Aigate-Reason", refusal.reason.encode())], refusal.message.encode()
+
+    def give_up(self, request: Request, refusal: Refusal, reason: Failure) -> None:
+        self.refusals.append(refusal)
+        request.reply(refusal.status, [(b"X-Aigate-Reason", refusal.reason.encode())], refusal.message.encode())
+        request.body.fail(reason)
 
 
 class NoWatch:
