@@ -16,6 +16,7 @@ from edge.assemble.in_order import InOrder
 from edge.assemble.limits import limiting
 from edge.assemble.listening import Ports, from_here, wire_limits
 from edge.assemble.services import all_services
+from edge.assemble.usage import usage_page
 from edge.assemble.watching import observed
 from edge.auth.admission import Admission
 from edge.auth.open import Open
@@ -134,8 +135,9 @@ def assemble(
     ports.open("https", config.listen.https, server, certs.contexts)
     ports.open("plain", config.listen.plain, server)
     report: dict[str, Callable[[], object]] = {"listeners": lambda: [said for said, _ in ports.bound]}
+    pages = watching.pages(state, report, usage_page(config, data, in_thread, now))
     ops = Server(
-        Site(ops_router(Door(admission, opens, now), watching.pages(state, report)), reactor, now, watching.access),
+        Site(ops_router(Door(admission, opens, now), pages), reactor, now, watching.access),
         reactor, watch, limits, http2=False,
     )  # fmt: skip
     ports.open("ops", config.listen.ops, ops)

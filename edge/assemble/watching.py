@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -23,8 +23,12 @@ from edge.observe.human import HumanLine
 from edge.observe.linelog import LineLog, Rotation
 from edge.observe.metrics import CONTENT_TYPE, Metrics
 from edge.observe.observing import Attempts, Observing, Sink, each
+from edge.observe.using import Using
 from edge.observe.worker import Worker
+from edge.stores.usage import Batch
+from edge.used import usage_store
 from edge.web.own import health_page
+from edge.wire.request import Request
 
 LOG: Final = "log"
 """The folder of the logs in the data folder."""
@@ -48,17 +52,26 @@ class Observed:
     data: Path
     logs: tuple[LineLog, ...]
     audit: Auditing
+    using: Using | None
 
     def refuses(self) -> bool:
         """Whether nobody may be let in now, since it could not be put on record."""
         return self.audit.refuses()
 
-    def pages(self, state: Callable[[], str], parts: Mapping[str, Callable[[], object]]) -> dict[bytes, Page]:
-        """What the ops listener shows. `state` is that of `/health`; `parts` of `/status` join those that are known here."""
+    def pages(
+        self,
+        state: Callable[[], str],
+        parts: Mapping[str, Callable[[], object]],
+        usage: Callable[[Request], Any],
+    ) -> dict[bytes, Page]:
+        """What the ops listener shows. `state` is that of `/health`; `parts` of `/status` join those that are known here;
+        `usage` answers `/usage`."""
         made = {
             b"/health": Page(health_page(state).answer, anyone=True),
             b"/status": Page(report_page({**self._parts(state), **parts})),
         }
+        if self.using is not None:
+            made[b"/usage"] = Page(usage)
         if self.metrics is not None:
             made[b"/metrics"] = Page(metrics_page(self.metrics.page, CONTENT_TYPE), here=True)
         return made
@@ -114,9 +127,14 @@ def observed(
         metrics = Metrics(config.metrics.models, kinds, [gauges])
         sinks.append(metrics)
         takers.append(metrics.attempt)
+    using = None
+    if config.usage.enabled:
+        using = Using(usage_store(config, data), Batch, tuple(config.services), now)
+        sinks.append(using)
     workers = [
         Worker("logs", each([log.flush for log in logs])),
         Worker("audit", audit.flush, 0.5, audit.finish),
+        *([Worker("usage", using.flush, 0.9, using.finish)] if using else []),
     ]
     if console is not None and config.log.console != "off" and config.log.level in ("debug", "info"):
         screen = Console(console, json_line if config.log.console == "json" else HumanLine())
@@ -138,6 +156,7 @@ def observed(
         data,
         tuple(logs),
         audit,
+        using,
     )
 
 

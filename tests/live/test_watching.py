@@ -1,5 +1,6 @@
 """A gate as its operator watches it: real files, the ops listener, and the programs that read them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -62,6 +63,14 @@ def ops(gate: Gate, path: str, **headers: str) -> tuple[int, str, dict[str, str]
     return get(f"http://127.0.0.1:{gate.port('ops')}{path}", **headers)
 
 
+def when_known(gate: Gate, path: str, key: str) -> tuple[int, str, dict[str, str]]:
+    """Asks the ops listener with a new key until the gate has read it."""
+    end = time.monotonic() + 5
+    while (found := ops(gate, path, X_Api_Key=key))[0] == 401 and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
 def test_a_request_is_a_line_of_json_within_a_second(gate):
     mark = ask(gate)
     (line,) = (line for line in wait_for_line(gate.data / "log" / "access.jsonl", mark, 1.5) if mark in line)
@@ -87,9 +96,7 @@ def test_the_ops_listener_tells_everything_only_to_the_scope_admin(gate):
     assert ops(gate, "/status")[0] == 401
     assert ops(gate, "/status", Authorization=f"Bearer {gate.key}")[0] == 403
     admin = gate.make_key("--user", "root", "--service", "*", "--scope", "admin")["key"]
-    end = time.monotonic() + 3
-    while (found := ops(gate, "/status", X_Api_Key=admin))[0] != 200 and time.monotonic() < end:
-        time.sleep(0.1)
+    found = when_known(gate, "/status", admin)
     assert found[0] == 200
     told = json.loads(found[1])
     assert told["status"] == "ok" and told["version"] and told["keys"]["keys"] == 2 and told["disk"]["free"] > 0
@@ -137,6 +144,40 @@ def test_a_line_that_is_taken_out_is_named_by_the_command(tmp_path):
     verdict = gate.aigate("audit", "verify")
     assert verdict.returncode == 1 and "audit.jsonl:3: line 3 was removed" in verdict.stdout
     assert "NOT whole" in verdict.stdout and not verdict.stderr
+
+
+def test_use_is_on_record_and_told_by_the_command_and_the_ops_listener(gate):
+    made = gate.make_key("--user", "carol", "--service", "demo")
+    admin = gate.make_key("--user", "root", "--service", "*", "--scope", "admin")["key"]
+    body = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hello"}]}).encode()
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        request = urllib.request.Request(
+            f"{gate.url}/demo/api/v1/chat/completions",
+            body,
+            {"X-Api-Key": made["key"], "Content-Type": "application/json"},
+        )
+        with (
+            contextlib.suppress(urllib.error.HTTPError),
+            urllib.request.urlopen(request, context=gate.context()) as answer,
+        ):
+            answer.read()
+            break
+        time.sleep(0.2)
+    while time.monotonic() < end:
+        told = gate.aigate("usage", "--by", "user", "--json")
+        lines = {line["name"]: line for line in json.loads(told.stdout)["lines"]} if told.returncode == 0 else {}
+        if "carol" in lines:
+            break
+        time.sleep(0.2)
+    assert lines["carol"]["requests"] == 1, told
+    status, text, _ = when_known(gate, "/usage?by=key&since=1d", admin)
+    assert status == 200 and made["id"] in {line["name"] for line in json.loads(text)["lines"]}
+    assert ops(gate, "/usage", X_Api_Key=made["key"])[0] == 403 and ops(gate, "/usage")[0] == 401
+    assert ops(gate, "/usage?by=secrets", X_Api_Key=admin)[0] == 400
+    assert gate.aigate("usage", "--csv", "--by", "model").stdout.startswith("model,requests,errors")
+    assert "carol" in gate.aigate("usage").stdout
+    assert gate.aigate("usage", "--since", "yesterday-ish").returncode == 2
 
 
 def test_moved_logs_are_begun_anew_at_sigusr1(gate):

@@ -1,0 +1,95 @@
+"""`aigate usage`: who used what, and what it cost."""
+
+import csv
+import io
+import json
+import time
+
+import click
+
+from edge.cli.common import Places, common
+from edge.cli.tables import table
+from edge.config.schema import Config
+from edge.core.quantities import duration
+from edge.core.times import moment, span
+from edge.core.use import NAMES, Line, Report
+from edge.stores.usage import BY
+from edge.used import prices, usage_json, usage_report, usage_store
+
+_HEADS = ("requests", "errors", "prompt", "answer", "audio", "characters", "images", "hardware")
+
+
+@click.command("usage")
+@click.option("--by", type=click.Choice(list(BY)), default="user", show_default=True, help="What a line stands for.")
+@click.option("--since", default="7d", show_default=True, metavar="TIME", help="From when on: 24h, 7d, 2026-11-01.")
+@click.option("--until", metavar="TIME", help="Until when; the same forms. Default: now.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@common()
+def command(places: Places, by: str, since: str, until: str | None, as_json: bool, as_csv: bool) -> None:
+    """Report who used what. Whole hours for the last 45 days, whole days before."""
+    if as_json and as_csv:
+        raise click.UsageError("--json or --csv, not both.", click.get_current_context())
+    config = places.reading.config
+    store = usage_store(config, places.folder)
+    if not store.exists:
+        raise click.ClickException(f"{places.folder} holds no record of use yet; --data DIR names another folder")
+    try:
+        begin, end = back(since), None if until is None else back(until)
+    except ValueError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+    try:
+        made = usage_report(store, config, by, begin, end)
+    finally:
+        store.close()
+    if as_json:
+        click.echo(json.dumps(usage_json(made, config, by, begin, end), indent=2, ensure_ascii=False))
+    elif as_csv:
+        _csv(made, by)
+    else:
+        _table(made, config, by)
+
+
+def back(text: str) -> float:
+    """Unix seconds of `7d` (ago), or of a time. Raises ValueError."""
+    now = time.time()
+    try:
+        return now - duration(text)
+    except ValueError:
+        return moment(text, now)
+
+
+def _table(made: Report, config: Config, by: str) -> None:
+    costs = bool(prices(config))
+    heads = (by, *_HEADS, *((config.usage.currency, "kWh") if costs else ()))
+    lines = [*made.lines, *((made.total,) if len(made.lines) > 1 else ())]
+    table(heads, [_cells(line, costs) for line in lines])
+    if costs and made.idle_kwh:
+        click.echo(f"\nidle: {made.idle_cost:.2f} {config.usage.currency}, {made.idle_kwh:.3f} kWh while nobody asked")
+
+
+def _cells(line: Line, costs: bool) -> list[str]:
+    use = line.use
+    return [
+        line.name or "-",
+        f"{use.requests:.0f}",
+        f"{use.errors:.0f}",
+        f"{use.prompt_tokens:.0f}",
+        f"{use.completion_tokens:.0f}",
+        span(use.audio_seconds) if use.audio_seconds else "0",
+        f"{use.characters:.0f}",
+        f"{use.images:.0f}",
+        span(use.seconds) if use.seconds >= 1 else "0",
+        *((f"{line.cost:.4f}", f"{line.kwh:.3f}") if costs else ()),
+    ]
+
+
+def _csv(made: Report, by: str) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow((by, *NAMES, "cost", "kwh"))
+    for line in made.lines:
+        # A name that begins like a formula would be one in a spreadsheet.
+        name = f"'{line.name}" if line.name[:1] in ("=", "+", "-", "@", "\t", "\r") else line.name
+        writer.writerow((name, *(getattr(line.use, each) for each in NAMES), f"{line.cost:.6f}", f"{line.kwh:.6f}"))
+    click.echo(out.getvalue(), nl=False)

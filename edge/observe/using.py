@@ -1,0 +1,140 @@
+"""Adds up who uses what, in memory; a thread puts the sums on record every second."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from edge.core.busy import Busy
+from edge.core.exchange import Outcome
+from edge.core.folding import Fold
+from edge.core.use import NAMES, UNITS, Hardware
+from edge.errors import StoreError
+
+HELD: Final = 20_000
+"""Sums that wait for a disk that cannot be written; further ones join those of `other`."""
+MODELS: Final = 500
+"""Models with sums of their own, since the start."""
+REST: Final = 300.0
+"""Seconds between two notes of how long the gate stood ready while nobody asked."""
+_FIRST_UNIT: Final = NAMES.index("tokens")
+_UNITS: Final = {unit: _FIRST_UNIT + place for place, unit in enumerate(UNITS)}
+Mark = tuple[int, str, str, str, str]
+
+
+class Store(Protocol):
+    """Where the sums go: `edge.stores.usage.UsageStore`. Raises StoreError."""
+
+    def add(self, batch: Any) -> None: ...
+
+
+@define(eq=False)
+class Using:
+    """A sink of outcomes; `flush` belongs to a thread of its own. Requests that nobody was let in for are not use."""
+
+    store: Store
+    batch: Callable[[Mapping[Mark, tuple[float, ...]], Mapping[str, Hardware], Mapping[str, float]], object]
+    services: Iterable[str] = ()
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    problem: str = ""
+    lost: int = 0
+    """Requests whose names were given up since too many waited; their sums are under `other`."""
+    log: Logger = field(factory=lambda: Logger(namespace="aigate.usage"), repr=False)
+    _sums: dict[Mark, list[float]] = field(factory=dict, init=False, repr=False)
+    _last: dict[str, float] = field(factory=dict, init=False, repr=False)
+    _busy: dict[str, Busy] = field(factory=dict, init=False, repr=False)
+    _worked: dict[str, float] = field(factory=dict, init=False, repr=False)
+    _models: Fold = field(factory=lambda: Fold(MODELS), init=False, repr=False)
+    _guard: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    _ready: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ready = self.monotonic()
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Add one request."""
+        exchange = outcome.exchange
+        caller, route, arrival = exchange.caller, exchange.route, exchange.arrival
+        if caller is None or route is None:
+            return
+        key, model, status = caller.key, exchange.model, outcome.status
+        at = arrival.at + outcome.seconds
+        if model:
+            model = self._models.name(model, status < 300)
+        mark = (int(at) // 3600, key.id, key.user, route.service, model or "")
+        with self._guard:
+            sums = self._sums.get(mark) or self._begin(mark)
+            sums[0] += 1
+            if status >= 400 or outcome.ended != "complete":
+                sums[1] += 1
+            sums[2] += outcome.sent
+            sums[3] += outcome.received
+            if exchange.upstream is not None and arrival.upgrade is None and outcome.overhead is not None:
+                # What was switched to another protocol may idle for a day; its work is not known from here.
+                seconds = outcome.seconds - outcome.queued
+                sums[4] += seconds
+                sums[5] += outcome.queued
+                self._work(route.service, arrival.started + outcome.queued, arrival.started + outcome.seconds)
+            if outcome.units:
+                for unit, amount in outcome.units.items():
+                    place = _UNITS.get(unit)
+                    if place is not None:
+                        sums[place] += amount
+            self._last[key.id] = at
+
+    def _begin(self, mark: Mark) -> list[float]:
+        if len(self._sums) >= HELD:
+            self.lost += 1
+            mark = (mark[0], "other", "other", mark[3], "other")
+            if mark in self._sums:
+                return self._sums[mark]
+        sums = self._sums[mark] = [0.0] * len(NAMES)
+        return sums
+
+    def _work(self, service: str, begin: float, end: float) -> None:
+        busy = self._busy.get(service)
+        if busy is None:
+            busy = self._busy[service] = Busy()
+        self._worked[service] = self._worked.get(service, 0.0) + busy.add(begin, end)
+
+    def flush(self, last: bool = False) -> None:
+        """Put the sums on record. Never raises: what cannot be written waits, and is added to."""
+        ready = self.monotonic() - self._ready
+        with self._guard:
+            if not self._sums and ready < REST and not last:
+                return
+            sums, self._sums = self._sums, {}
+            seen, self._last = self._last, {}
+            worked, self._worked = self._worked, {}
+        self._ready += ready
+        hardware = {name: Hardware(worked.get(name, 0.0), ready) for name in {*self.services, *worked}}
+        try:
+            self.store.add(self.batch({mark: tuple(each) for mark, each in sums.items()}, hardware, seen))
+        except StoreError as error:
+            if not self.problem:
+                self.log.error("{error}", error=error)
+            self.problem = str(error)
+            self._ready -= ready
+            self._put_back(sums, seen, worked)
+        else:
+            if self.problem:
+                self.log.info("the record of use can be written again")
+            self.problem = ""
+
+    def _put_back(self, sums: dict[Mark, list[float]], seen: dict[str, float], worked: dict[str, float]) -> None:
+        with self._guard:
+            for mark, each in sums.items():
+                into = self._sums.get(mark) or self._begin(mark)
+                for place, amount in enumerate(each):
+                    into[place] += amount
+            self._last = {**seen, **self._last}
+            for service, seconds in worked.items():
+                self._worked[service] = self._worked.get(service, 0.0) + seconds
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self.flush(last=True)

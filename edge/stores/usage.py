@@ -1,0 +1,160 @@
+"""The record of use, `usage.sqlite`: sums by hour and by day, added to in batches, each one transaction."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from attrs import define, field, frozen
+
+from edge.core.use import NAMES, Hardware, Use
+from edge.errors import StoreError
+from edge.stores.database import open_database, transaction
+
+FILE: Final = "usage.sqlite"
+HOURS: Final = 45 * 24
+"""For how many hours the sums by hour are kept."""
+BY: Final[Mapping[str, str]] = {
+    "user": "user",
+    "key": "key",
+    "service": "service",
+    "model": "model",
+    "day": "at",
+    "hour": "at",
+}
+Mark = tuple[int, str, str, str, str]
+"""Unix hour, key, user, service, model."""
+_SUMS: Final = ", ".join(NAMES)
+
+
+@frozen
+class Batch:
+    """What is added at once."""
+
+    rows: Mapping[Mark, tuple[float, ...]]
+    """Sums in the order of `edge.core.use.NAMES`."""
+    hardware: Mapping[str, Hardware]
+    """By service."""
+    last: Mapping[str, float]
+    """Key → Unix seconds."""
+
+
+@define(eq=False)
+class UsageStore:
+    """Every method may block for as long as the disk and other writers take. All raise StoreError.
+
+    One object serves one thread at a time.
+    """
+
+    folder: Path
+    zone: ZoneInfo
+    keep: float = 400 * 86_400.0
+    """Seconds for which days are kept."""
+    now: Callable[[], float] = time.time
+    _connection: sqlite3.Connection | None = field(default=None, init=False, repr=False)
+    _pruned: int = field(default=0, init=False)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever recorded."""
+        return (self.folder / FILE).exists()
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch: all of it or nothing."""
+        connection = self._open()
+        with transaction(connection):
+            rows = [(*mark, *sums) for mark, sums in batch.rows.items()]
+            connection.executemany(_ADD["hours"], rows)
+            days = [(self.day(mark[0] * 3600.0), *mark[1:], *sums) for mark, sums in batch.rows.items()]
+            connection.executemany(_ADD["days"], days)
+            today = self.day(self.now())
+            connection.executemany(
+                "INSERT INTO hardware VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET busy = busy + excluded.busy, up = up + excluded.up",
+                [(today, service, one.busy, one.up) for service, one in batch.hardware.items()],
+            )
+            connection.executemany(
+                "INSERT INTO last_used VALUES (?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+                list(batch.last.items()),
+            )
+            self._prune(connection)
+
+    def sums(self, by: str, since: float, until: float | None = None) -> list[tuple[str, str, Use]]:
+        """(name, service, use) from `since` to `until` (Unix seconds); `by` is a key of BY.
+
+        Whole hours as far back as they are kept, whole days beyond.
+        """
+        table, first, last = self._span(since, until, by)
+        # Table and column are constants of this module.
+        statement = (
+            f"SELECT {BY[by]}, service, {', '.join(f'sum({name})' for name in NAMES)} FROM {table}"  # noqa: S608
+            f" WHERE at >= ? AND at <= ? GROUP BY {BY[by]}, service"
+        )
+        return [(_name(by, row[0]), row[1], Use(*row[2:])) for row in self._read(statement, (first, last))]
+
+    def hardware(self, since: float, until: float | None = None) -> dict[str, Hardware]:
+        """By service, for whole days."""
+        statement = "SELECT service, sum(busy), sum(up) FROM hardware WHERE at >= ? AND at <= ? GROUP BY service"
+        span = (self.day(since), self.day(self.now() if until is None else until))
+        return {service: Hardware(busy, up) for service, busy, up in self._read(statement, span)}
+
+    def last_used(self) -> dict[str, float]:
+        """Key → when it was used last, in Unix seconds."""
+        return dict(self._read("SELECT key, at FROM last_used", ()))
+
+    def day(self, when: float) -> str:
+        """The day of a time (Unix seconds) in the configured zone."""
+        return datetime.fromtimestamp(when, self.zone).date().isoformat()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = open_database(self.folder / FILE, "usage")
+        return self._connection
+
+    def _read(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        try:
+            return self._open().execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.folder / FILE}: cannot be read: {error}") from error
+
+    def _span(self, since: float, until: float | None, by: str) -> tuple[str, object, object]:
+        end = self.now() if until is None else until
+        oldest = (self.now() // 3600 - HOURS) * 3600.0
+        if by == "hour" or (by != "day" and since >= oldest):
+            return "hours", int(max(since, oldest) // 3600), int(end // 3600)
+        return "days", self.day(since), self.day(end)
+
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        hour = int(self.now() // 3600)
+        if hour == self._pruned:
+            return
+        self._pruned = hour
+        oldest = self.day(self.now() - self.keep)
+        connection.execute("DELETE FROM hours WHERE at < ?", (hour - HOURS,))
+        connection.execute("DELETE FROM days WHERE at < ?", (oldest,))
+        connection.execute("DELETE FROM hardware WHERE at < ?", (oldest,))
+        connection.execute("DELETE FROM last_used WHERE at < ?", (self.now() - self.keep,))
+
+
+def _add(table: str) -> str:
+    places = ", ".join("?" * (5 + len(NAMES)))
+    grown = ", ".join(f"{name} = {name} + excluded.{name}" for name in NAMES)
+    # Names of tables and columns are constants of this module.
+    return f"INSERT INTO {table} (at, key, user, service, model, {_SUMS}) VALUES ({places}) ON CONFLICT DO UPDATE SET {grown}"  # noqa: S608
+
+
+_ADD: Final = {table: _add(table) for table in ("hours", "days")}
+
+
+def _name(by: str, value: object) -> str:
+    if by == "hour":
+        return time.strftime("%Y-%m-%dT%H:00Z", time.gmtime(int(str(value)) * 3600))
+    return str(value)
