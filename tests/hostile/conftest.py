@@ -17,7 +17,7 @@ def rogue() -> Iterator[Rogue]:
 @pytest.fixture(scope="module")
 def gate(rogue: Rogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     services = {
-        "any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url]},
+        "any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url], "options": {"websocket": True}},
         "chat": {"plugin": "ollama", "route": "/chat/api", "upstreams": [rogue.url]},
         "dead": {"plugin": "http", "route": "/dead/api", "upstreams": ["http://127.0.0.1:9"]},
     }
