@@ -177,8 +177,9 @@ class Stream:
         if end is not None:
             end.connectionLost(reason)
         elif self.request is not None:
-            self.request.body.fail(reason)
+            # The request first: what its upload's failure sets off must find that nobody waits for an answer.
             self.request.lost(reason)
+            self.request.body.fail(reason)
 
     def widen(self, size: int) -> None:
         """The client takes more of this stream, or less when `size` is negative. Raises StreamError."""

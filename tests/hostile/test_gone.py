@@ -243,6 +243,8 @@ def test_over_http2(gate: Gate, rogue: Rogue, state: str, how: str) -> None:
 
     assert told(rogue, path, leave) < PROMPT
     if how == "reset":
+        assert until(lambda: f"{path} " in gate.log()), "the outcome is written down"
+        assert gate.log().rpartition(f"{path} ")[2].partition("\n")[0].endswith("client-gone")
         after = client.ask("GET", "/any/api/after")
         assert client.until(h2.events.StreamEnded, after), "the other streams go on"
     client.client.close()
