@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-import h2.config
-import h2.connection
 import h2.errors
 import h2.events
 import pytest
 
+from tests.hostile.h2raw import H2
 from tests.hostile.raw import Client
 from tests.hostile.rogue import Line, Rogue
 from tests.live.gate import Gate
@@ -168,53 +167,6 @@ def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
             return False
         time.sleep(0.005)
     return True
-
-
-class H2:
-    """One HTTP/2 connection by the h2 library, which says what the protocol says."""
-
-    def __init__(self, gate: Gate, listener: str = "https") -> None:
-        self.client = Client(gate, listener, alpn="h2" if listener == "https" else None)
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
-        self.h2.initiate_connection()
-        self.gate = gate
-        self.events: list[h2.events.Event] = []
-        self.flush()
-
-    def flush(self) -> None:
-        self.client.send(self.h2.data_to_send())
-
-    def ask(self, method: str, path: str, *fields: tuple[str, str], end: bool = True, key: str | None = "") -> int:
-        number = self.h2.get_next_available_stream_id()
-        pairs = [(":method", method), (":scheme", "https"), (":authority", "localhost"), (":path", path), *fields]
-        if key is not None:
-            pairs.append(("x-api-key", key or self.gate.key))
-        self.h2.send_headers(number, pairs, end_stream=end)
-        self.flush()
-        return number
-
-    def until(self, kind: type[h2.events.Event], number: int = 0, seconds: float = 8.0) -> h2.events.Event | None:
-        """The first event of a kind (of a stream), None where the connection ends or time is over."""
-        end = time.monotonic() + seconds
-        at = 0
-        while True:
-            while at < len(self.events):
-                event = self.events[at]
-                at += 1
-                if isinstance(event, kind) and (not number or getattr(event, "stream_id", 0) == number):
-                    return event
-            left = end - time.monotonic()
-            if left <= 0:
-                return None
-            self.client.line.settimeout(left)
-            if not self.client.more():
-                return None
-            data, self.client.held = self.client.held, b""
-            for event in self.h2.receive_data(data):
-                self.events.append(event)
-                if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
-                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            self.flush()
 
 
 @pytest.mark.parametrize("how", ["reset", "goaway", "close"])
