@@ -48,6 +48,7 @@ class Sender:
         "ready",
         "unread",
         "window",
+        "written",
     )
 
     def __init__(self, transport: Any, budget: Budget) -> None:
@@ -70,6 +71,8 @@ class Sender:
         """Whether the transport is full."""
         self.unread = 0
         """Bytes of control frames that were added while the transport was full."""
+        self.written = 0
+        """Bytes handed to the transport."""
 
     # Frames
 
@@ -111,6 +114,7 @@ class Sender:
         data = b"".join(out)
         out.clear()
         self._size = 0
+        self.written += len(data)
         self._transport.write(data)
 
     # Answers

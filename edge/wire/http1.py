@@ -16,6 +16,7 @@ from edge.wire.head import CHUNKED, BadHead, looks_broken, request_head
 from edge.wire.irequest import WebRequest
 from edge.wire.request import Origin, Request, TunnelEnd
 from edge.wire.server import Server
+from edge.wire.stall import Stall
 
 _STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
@@ -24,11 +25,13 @@ _colon = b": ".join
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SMALL: Final = 64 * 1024
 """What is left of an unwanted body and still read away so that the connection can be kept."""
-_CLOSING: Final = 5.0
-"""Seconds for the last bytes to go out and the client to close."""
+_FAREWELL: Final = 5.0
+"""Seconds for a client to close once it has all that was written."""
+_LAST_WORD: Final = 1.0
+"""Seconds in which a client that was too slow may read that it was."""
 
 # What the bytes that arrive are.
-_HEAD, _BODY, _NEXT, _DISCARD, _LINGER, _TUNNEL, _CLOSED = range(7)
+_HEAD, _BODY, _NEXT, _DISCARD, _LINGER, _TUNNEL, _CLOSING, _CLOSED = range(8)
 
 
 class Http1(Protocol):
@@ -61,7 +64,8 @@ class Http1(Protocol):
         self._deadline = 0.0
         self._idle_since = 0.0
         self._mark = (0.0, 0)
-        self._stall: tuple[float, int] | None = None
+        self._stall = Stall()
+        self._written = 0
 
     # Connection
 
@@ -93,13 +97,19 @@ class Http1(Protocol):
             self._abort()
 
     def _close(self) -> None:
-        """Closes once everything written has gone out."""
-        if self._state == _CLOSED:
+        """Closes once everything written has gone out, however slowly the client reads."""
+        if self._state in (_CLOSING, _CLOSED):
             return
-        self._state = _LINGER
-        self._lingered = self._limits.linger
-        self._deadline = self._server.clock.seconds() + _CLOSING
-        self.transport.loseConnection()
+        self._state = _CLOSING
+        self._buffer = b""
+        self._lingered = 0
+        self._deadline = self._server.clock.seconds() + _FAREWELL
+        if self.origin.secure:
+            self.transport.loseConnection()
+        else:
+            # TLS says goodbye and listens on by itself; a TCP socket that is closed with bytes unread resets, and the
+            # client loses what it has not read yet.
+            self.transport.loseWriteConnection()
 
     def _abort(self) -> None:
         self._state = _CLOSED
@@ -112,8 +122,9 @@ class Http1(Protocol):
         if state == _HEAD:
             if self._buffer:
                 data = self._buffer + data
-            elif not self._count and not self._deadline:
-                self._deadline = self._server.clock.seconds() + self._limits.head_timeout
+            elif self._count:
+                # The wait for a further request is over; its head has a time of its own.
+                self._deadline = 0.0
             self._buffer = data
             self._run()
         elif state == _BODY:
@@ -138,6 +149,11 @@ class Http1(Protocol):
                 self._abort()
             else:
                 self._idle_since = self._server.clock.seconds()
+        elif state == _CLOSING:
+            # What it still sends is not read, and must not cost it what it is still to read.
+            self._lingered += len(data)
+            if self._lingered > self._limits.linger:
+                self._abort()
 
     def _run(self) -> None:
         """Takes heads from the buffer, one request after the other, until one is in hand or more bytes are needed."""
@@ -267,16 +283,17 @@ class Http1(Protocol):
         out = [_STATUS_LINES.get(refusal.status) or b"HTTP/1.1 %d \r\n" % refusal.status]
         out += [b"%b: %b\r\n" % pair for pair in pairs]
         out.append(b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(data))
-        self.transport.write(b"".join(out) + data)
-        self._linger()
+        self._write(b"".join(out) + data)
+        # Who was too slow for us gets no further time to be slow in.
+        self._linger(_LAST_WORD if refusal.reason == "request-timeout" else self._limits.linger_time)
 
-    def _linger(self) -> None:
+    def _linger(self, seconds: float) -> None:
         """Reads and throws away for a while, so that a client that is still sending can read what it was told."""
         self._state = _LINGER
         self._buffer = b""
         self._lingered = 0
         self._idle_since = self._server.clock.seconds()
-        self._deadline = self._idle_since + self._limits.linger_time
+        self._deadline = self._idle_since + seconds
         self._body_paused = self._full = False
         self._update_reading()
 
@@ -287,8 +304,14 @@ class Http1(Protocol):
         if state == _LINGER:
             if now >= self._deadline:
                 self._abort()
-            elif self._lingered <= self._limits.linger and now - self._idle_since > self._limits.linger_idle:
+            elif now - self._idle_since > self._limits.linger_idle:
                 self._close()
+        elif state == _CLOSING:
+            if unsent(self.transport):
+                self._deadline = now + _FAREWELL
+                self._check_stall(now)
+            elif now >= self._deadline:
+                self._abort()
         elif state == _HEAD:
             if self._deadline and now >= self._deadline:
                 if self._buffer:
@@ -317,13 +340,12 @@ class Http1(Protocol):
             self._broken_body(BadHead("the body did not arrive in time", "request-timeout"))
 
     def _check_stall(self, now: float) -> None:
-        queued = unsent(self.transport)
-        if not queued:
-            self._stall = None
-        elif self._stall is None or self._stall[1] != queued:
-            self._stall = (now, queued)
-        elif now - self._stall[0] >= self._limits.write_stall:
+        if self._stall.lasts(now, self._written, unsent(self.transport), self._limits):
             self._abort()
+
+    def _write(self, data: bytes) -> None:
+        self._written += len(data)
+        self.transport.write(data)
 
     # Channel: the upload
 
@@ -331,7 +353,7 @@ class Http1(Protocol):
         if self._expects:
             self._expects = False
             if self._request is not None and not self._request.answered:
-                self.transport.write(_CONTINUE)
+                self._write(_CONTINUE)
         self._mark = (self._server.clock.seconds(), self._mark[1])
 
     def pause_body(self) -> None:
@@ -400,7 +422,7 @@ class Http1(Protocol):
                 out.append(data)
         if last and self._chunking:
             out.append(LAST)
-        self.transport.write(b"".join(out))
+        self._write(b"".join(out))
         if last:
             self._answered()
 
@@ -409,11 +431,12 @@ class Http1(Protocol):
             data = b"%x\r\n%b\r\n" % (len(data), data)
         elif self._bodyless:
             return
+        self._written += len(data)
         self.transport.write(data)
 
     def end(self) -> None:
         if self._chunking:
-            self.transport.write(LAST)
+            self._write(LAST)
         self._answered()
 
     def abort(self) -> None:
@@ -430,7 +453,7 @@ class Http1(Protocol):
         if request is not None and request.protocol == "HTTP/1.1":
             out = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
             out += [b"%b: %b\r\n" % pair for pair in pairs]
-            self.transport.write(b"".join(out) + b"\r\n")
+            self._write(b"".join(out) + b"\r\n")
 
     def _can_discard(self) -> bool:
         """Whether the rest of the upload is so small and sure to come that reading it away beats a new connection."""
@@ -439,7 +462,7 @@ class Http1(Protocol):
     def _answered(self) -> None:
         """The answer in hand is complete: on to the next request, or to the end."""
         self._request = None
-        self._stall = None
+        self._stall.clear()
         if self._state == _BODY:
             if self._keep and self._can_discard():
                 self._state = _DISCARD
@@ -448,7 +471,7 @@ class Http1(Protocol):
                 self._body_paused = False
                 self._update_reading()
             else:
-                self._linger()
+                self._linger(self._limits.linger_time)
             return
         if self._state != _NEXT:
             return
@@ -487,7 +510,7 @@ class Http1(Protocol):
     def switch(self, pairs: Iterable[Pair], end: TunnelEnd) -> "Http1Tunnel":
         out = [b"HTTP/1.1 101 Switching Protocols\r\n"]
         out += [b"%b: %b\r\n" % pair for pair in pairs]
-        self.transport.write(b"".join(out) + b"Connection: Upgrade\r\n\r\n")
+        self._write(b"".join(out) + b"Connection: Upgrade\r\n\r\n")
         self._state = _TUNNEL
         self._keep = False
         self._end = end
@@ -527,7 +550,7 @@ class Http1Tunnel:
         self._connection = connection
 
     def write(self, data: bytes) -> None:
-        self._connection.transport.write(data)
+        self._connection._write(data)
 
     def registerProducer(self, producer: IPushProducer, streaming: bool = True) -> None:
         self._connection.register(producer)

@@ -36,9 +36,10 @@ from edge.wire.hpack import encode_head
 from edge.wire.irequest import WebRequest
 from edge.wire.request import Origin
 from edge.wire.server import Server
+from edge.wire.stall import Stall
 
 _CLOSING: Final = 2.0
-"""Seconds for the last frames to go out."""
+"""Seconds for a client to close once it has all that was written."""
 _LINGER: Final = 0.2
 """Seconds in which a client may read why it is turned away, before a close that could overtake it."""
 _UNREAD: Final = 16 * 1024
@@ -77,7 +78,8 @@ class Http2(Protocol):
         self._later: IDelayedCall | None = None
         self._deadline = 0.0
         self._idle_since = 0.0
-        self._stall: tuple[float, int] | None = None
+        self._stall = Stall()
+        self._polite = False
 
     # Connection
 
@@ -132,8 +134,9 @@ class Http2(Protocol):
             self._abort()
 
     def _close(self) -> None:
-        """Closes once everything written has gone out."""
+        """Closes once everything written has gone out, however slowly the client reads."""
         self._stop()
+        self._polite = True
         self._deadline = self.now() + _CLOSING
         self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -141,6 +144,7 @@ class Http2(Protocol):
     def _abort(self) -> None:
         self._stop()
         self._deadline = 0.0
+        self._polite = False
         self.transport.abortConnection()
         self._lose_all(Failure(StreamResetError("the connection was ended")))
 
@@ -321,7 +325,10 @@ class Http2(Protocol):
 
     def check(self, now: float) -> None:
         if self.closed:
-            if self._deadline and now >= self._deadline:
+            if self._polite and unsent(self.transport):
+                self._deadline = now + _CLOSING
+                self._check_stall(now)
+            elif self._deadline and now >= self._deadline:
                 self._abort()
             return
         self.sender.begin()
@@ -341,10 +348,8 @@ class Http2(Protocol):
         for stream in tuple(self.streams.values()):
             if not stream.closed:
                 stream.check(now)
-        queued = unsent(self.transport)
-        if not queued:
-            self._stall = None
-        elif self._stall is None or self._stall[1] != queued:
-            self._stall = (now, queued)
-        elif now - self._stall[0] >= self.limits.write_stall:
+        self._check_stall(now)
+
+    def _check_stall(self, now: float) -> None:
+        if self._stall.lasts(now, self.sender.written, unsent(self.transport), self.limits):
             self._abort()

@@ -179,8 +179,8 @@ class Client:
                 return self.ended, time.monotonic() - begun
 
 
-def ask(gate: Gate, data: bytes, listener: str = "plain", timeout: float = 10.0) -> Got:
+def ask(gate: Gate, data: bytes, listener: str = "plain", timeout: float = 10.0, head_only: bool = False) -> Got:
     """Sends bytes on a connection of their own, and reads one answer."""
     with Client(gate, listener) as client:
         client.send(data)
-        return client.take(timeout)
+        return client.take(timeout, head_only)

@@ -33,6 +33,9 @@ class Wire(StringTransport):
     def loseConnection(self) -> None:
         self.disconnecting = True
 
+    def loseWriteConnection(self) -> None:
+        self.disconnecting = True
+
 
 class Told:
     """A handler that keeps the requests and lets `then` answer them."""
