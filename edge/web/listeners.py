@@ -1,6 +1,6 @@
 """The gate's open sockets, from the start to the end of the drain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -10,10 +10,16 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from edge.wire.server import Server
+from edge.wire.server import Connection, Server
 
+GOODBYE = 0.3
+"""Seconds for the clients that have everything to close their side."""
 FAREWELL = 1.0
 """Seconds for the last connections to close once everything was cut."""
+
+
+def _never(_: Connection) -> bool:
+    return False
 
 
 @define(eq=False)
@@ -57,17 +63,21 @@ class Listeners(Service):
         left = sum(len(server.connections) for server in self.servers)
         if left:
             self.log.info("finishes what is open: {left} connections", left=left)
-        await self._emptied(self.timeout)
+        # Nobody waits for a client that has everything and does not close its side.
+        await self._until(lambda connection: connection.rests(), self.timeout)
+        await self._until(_never, GOODBYE)
         self.cut()
-        await self._emptied(FAREWELL)
+        await self._until(_never, FAREWELL)
         for server in self.servers:
             server.stop()
         self.opens.stop()
 
-    async def _emptied(self, most: float) -> None:
-        """Waits until no connection is left, `most` seconds at the longest."""
+    async def _until(self, passed: Callable[[Connection], bool], most: float) -> None:
+        """Waits until every connection is gone or `passed`, `most` seconds at the longest."""
         end = self.clock.seconds() + most
-        while any(server.connections for server in self.servers) and self.clock.seconds() < end:
+        while self.clock.seconds() < end:
+            if all(passed(one) for server in self.servers for one in server.connections):
+                return
             await deferLater(self.clock, 0.05)
 
     def cut(self) -> None:

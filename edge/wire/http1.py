@@ -92,6 +92,9 @@ class Http1(Protocol):
         if self._state == _HEAD and not self._buffer and self._request is None:
             self._close()
 
+    def rests(self) -> bool:
+        return self._request is None and self._state != _LINGER and not unsent(self.transport)
+
     def close_now(self) -> None:
         if self._state != _CLOSED:
             self._abort()

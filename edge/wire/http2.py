@@ -129,9 +129,11 @@ class Http2(Protocol):
         if not self.streams:
             self._close()
 
+    def rests(self) -> bool:
+        return not self.streams and not unsent(self.transport)
+
     def close_now(self) -> None:
-        if not self.closed:
-            self._abort()
+        self._abort()
 
     def _close(self) -> None:
         """Closes once everything written has gone out, however slowly the client reads."""

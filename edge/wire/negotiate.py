@@ -86,6 +86,9 @@ class Entrance(Protocol):
         if self._deadline and now >= self._deadline:
             self.transport.abortConnection()
 
+    def rests(self) -> bool:
+        return True
+
     def close_politely(self) -> None:
         self.transport.loseConnection()
 

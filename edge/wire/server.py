@@ -46,6 +46,9 @@ class Connection(Protocol):
 
     def close_now(self) -> None: ...
 
+    def rests(self) -> bool:
+        """Whether nothing is under way, and everything that was written has reached the client."""
+
 
 @define(eq=False)
 class Server:
