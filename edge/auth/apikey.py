@@ -7,8 +7,6 @@ from edge.core.refusal import Refusal
 
 AUTHORIZATION: Final = b"authorization"
 CARRIERS: Final = (b"x-api-key", b"api-key")
-KEY_HEADERS: Final = frozenset({AUTHORIZATION, *CARRIERS, b"xi-api-key", b"x-goog-api-key"})
-"""Lower-case names of what is removed before a request goes on: no service ever sees a key, or an `Authorization` meant for the gate."""
 MOST: Final = 3
 """The most distinct values that a request may show."""
 

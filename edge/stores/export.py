@@ -127,9 +127,10 @@ def read(path: Path) -> tuple[Header, bytes, int]:
     """An export that is whole: header, all its bytes, and where the keys begin. Raises StoreError for any other."""
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > LARGEST:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
                 raise StoreError(f"{path}: is larger than {LARGEST} bytes")
-            data = file.read(LARGEST + 1)
+            data = file.read(size)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     header, start = read_header(data)
