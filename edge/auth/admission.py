@@ -99,6 +99,9 @@ class Admission:
         if not shown:
             return NO_KEY
         find = self.store.find
+        if len(shown) == 1:
+            key = find(shown[0])
+            return self._bad(exchange, UNKNOWN) if key is None else self._judged(key, exchange, rule, now, "key")
         known = {key.id: key for secret in shown if (key := find(secret)) is not None}
         if len(known) == 1 and (len(shown) < 3 or too_many(fields) is None):
             (key,) = known.values()

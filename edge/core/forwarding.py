@@ -55,6 +55,7 @@ _NOT_SENT_BACK: Final = HOP_BY_HOP | {b"content-length", b"x-request-id", b"alt-
 _CORS: Final = frozenset(
     {b"access-control-allow-origin", b"access-control-allow-credentials", b"access-control-expose-headers"}
 )
+_NOT_SENT_BACK_CORS: Final = _NOT_SENT_BACK | _CORS
 _OURS: Final = b"x-aigate"
 
 
@@ -86,8 +87,8 @@ def sent_on(fields: Fields, also: frozenset[bytes] = frozenset()) -> list[Pair]:
     drop = NOT_SENT_ON | also if also else NOT_SENT_ON
     lows = fields.lows
     if b"connection" in lows:
-        named = frozenset(option.lower() for option in fields.listed(b"connection"))
-        if named - HOP_BY_HOP - {b"close"}:
+        named = _named(fields)
+        if named:
             drop |= named
     return [
         pair
@@ -100,13 +101,25 @@ def sent_on(fields: Fields, also: frozenset[bytes] = frozenset()) -> list[Pair]:
 
 def sent_back(fields: Fields, cors: bool) -> list[Pair]:
     """What of an answer's fields goes back; with `cors` the gate speaks for the service on cross-origin access."""
-    drop = _NOT_SENT_BACK | _CORS if cors else _NOT_SENT_BACK
+    drop = _NOT_SENT_BACK_CORS if cors else _NOT_SENT_BACK
     lows = fields.lows
     if b"connection" in lows:
-        named = frozenset(option.lower() for option in fields.listed(b"connection"))
-        if named - HOP_BY_HOP - {b"close"}:
+        named = _named(fields)
+        if named:
             drop |= named
     return [pair for pair, low in zip(fields.pairs, lows, strict=True) if low not in drop and low[:8] != _OURS]
+
+
+def _named(fields: Fields) -> frozenset[bytes]:
+    """The fields that `Connection` names as this hop's only, lower-case."""
+    values = fields.all(b"connection")
+    return _options(values[0]) if len(values) == 1 else _options(b",".join(values))
+
+
+@lru_cache(maxsize=64)
+def _options(value: bytes) -> frozenset[bytes]:
+    named = (option.strip(b" \t").lower() for option in value.split(b","))
+    return frozenset(option for option in named if option and option != b"close") - HOP_BY_HOP
 
 
 def location(value: bytes, bases: tuple[bytes, ...], authority: bytes, prefix: bytes) -> bytes:

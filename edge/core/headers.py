@@ -25,8 +25,12 @@ class Fields:
 
     def all(self, low: bytes) -> list[bytes]:
         """Every value under a lower-case name, in order."""
-        if low not in self.lows:
+        lows = self.lows
+        if low not in lows:
             return []
+        at = lows.index(low)
+        if low not in lows[at + 1 :]:
+            return [self.pairs[at][1]]
         return [pair[1] for pair, name in zip(self.pairs, self.lows, strict=True) if name == low]
 
     def listed(self, low: bytes) -> list[bytes]:

@@ -44,6 +44,7 @@ class Granted:
 
 
 FREE: Final = Granted()
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 @define
@@ -95,7 +96,8 @@ class Limiter:
     def metered(self, exchange: Exchange) -> frozenset[str]:
         """The units that limits count for this caller; a body is judged only where there are any but bytes."""
         key, service = _who(exchange)
-        return frozenset(level.unit for level in self._ladders.of(service, key).units)
+        units = self._ladders.of(service, key).units
+        return frozenset(level.unit for level in units) if units else _NONE
 
     def bounds(self, exchange: Exchange) -> tuple[tuple[str, int], ...]:
         """(name, size) of what may be open at once for this caller, the narrowest subject first."""

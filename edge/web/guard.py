@@ -57,8 +57,9 @@ class Opens(Protocol):
     def enter(self, key_id: str, close: Callable[[], None]) -> Callable[[], None]: ...
 
 
-Turn = Callable[[Request], Coroutine[Deferred[Any], Any, Refusal | None]]
-"""A further question to an admitted request, which may wait: limits, the queue, a look at the body."""
+Turn = Callable[[Request], Refusal | Coroutine[Deferred[Any], Any, Refusal | None] | None]
+"""A further question to an admitted request: limits, the queue, a look at the body. Only one that may have to wait
+answers with a coroutine."""
 
 
 @define(eq=False)
@@ -150,7 +151,8 @@ class Guard:
             return
         if refusal is None:
             for turn in self.turns:
-                refusal = await turn(request)
+                told = turn(request)
+                refusal = told if told is None or isinstance(told, Refusal) else await told
                 if refusal is not None or request.finished:
                     break
         if refusal is not None:

@@ -1,9 +1,10 @@
 """The look at a body that a key's model rule or a limit of units asks for: bounded, strict, before anything goes up."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from edge.core.exchange import Exchange
@@ -38,12 +39,16 @@ class Inspection:
     dialect: str
     log: Logger = field(factory=lambda: Logger(namespace="aigate.limits"), repr=False)
 
-    async def turn(self, request: Request) -> Refusal | None:
+    def turn(self, request: Request) -> Coroutine[Deferred[Any], Any, Refusal | None] | None:
         """The refusal of a model or a cost that is not allowed, or of a body that cannot be read in one way only."""
-        exchange, rule = request.exchange, request.rule
+        exchange = request.exchange
         assert exchange.caller is not None
         limited = self.limiter.metered(exchange)
-        by_model = bool(rule.model and exchange.caller.key.models)
+        by_model = bool(request.rule.model and exchange.caller.key.models)
+        return self._look(request, limited, by_model) if limited or by_model else None
+
+    async def _look(self, request: Request, limited: frozenset[str], by_model: bool) -> Refusal | None:
+        rule = request.rule
         names = FIELDS.get(rule.units, ()) if limited - _EVERYWHERE else ()
         body: bytes | None = None
         if names or (by_model and rule.model.startswith(("json:", "form:"))):

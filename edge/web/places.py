@@ -1,6 +1,6 @@
 """The turn that waits for a place at the hardware, and keeps a waiting client's stream alive meanwhile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from attrs import define
@@ -53,7 +53,7 @@ class Places:
     hold: Callable[[str, str, Any], None] | None = None
     """Keeps the place of a server's job, (base address, job, ticket), for kinds that go on after their answer."""
 
-    async def turn(self, request: Request) -> Refusal | None:
+    def turn(self, request: Request) -> Refusal | Coroutine[Deferred[Any], Any, Refusal | None] | None:
         """Waits for a place and gives it back when the request ends; the refusal where there is none to be had."""
         if not (request.rule.work or self.everything):
             return None
@@ -61,15 +61,24 @@ class Places:
         if isinstance(told, Refusal):
             return told
         if hasattr(told, "ready"):
-            told = await self._wait(request, told)
-            if told is None or isinstance(told, Refusal):
-                return told
+            return self._turn(request, told)
+        self._take(request, told)
+        return None
+
+    async def _turn(self, request: Request, waiting: Any) -> Refusal | None:
+        told = await self._wait(request, waiting)
+        if told is None or isinstance(told, Refusal):
+            return told
+        self._take(request, told)
+        return None
+
+    def _take(self, request: Request, told: Any) -> None:
+        """The place is the request's until it ends."""
         request.ledger.queued = told.queued
         if request.finished:
             told.release(worked=False)
-            return None
+            return
         request.endings.append(lambda: self._ended(request, told))
-        return None
 
     def _ended(self, request: Request, ticket: Any) -> None:
         ledger, base = request.ledger, request.exchange.upstream

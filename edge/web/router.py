@@ -1,15 +1,16 @@
 """Layer 1: which resource answers, by host, path and method alone. What no route declares does not exist."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, field
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from edge.core.cors import is_preflight
 from edge.core.refusal import Refusal
-from edge.core.routing import NO_ROUTE, Routes, forms, method_not_allowed
+from edge.core.routing import LONGEST, NO_ROUTE, REMEMBERED, Match, Routes, forms, method_not_allowed
 from edge.web.pages import refuse
 from edge.wire.request import Request
 
@@ -39,15 +40,22 @@ class Router:
     own: Mapping[bytes, Own]
     """The gate's own resources by exact path."""
     isLeaf = False
+    _remembered: Callable[[str, bytes, str], Match | Refusal] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._judge)
+
+    def _judge(self, host: str, path: bytes, method: str) -> Match | Refusal:
+        judged = forms(path)
+        return judged if isinstance(judged, Refusal) else self.routes.match(host, path, method)
 
     def find(self, request: Request) -> IResource | Refusal:
         """The resource for a request, which then knows its route; or the Refusal."""
-        judged = forms(request.path)
-        if isinstance(judged, Refusal):
-            return judged
-        found = self.routes.match(request.host, request.path, request.verb)
+        path = request.path
+        judge = self._remembered if len(path) <= LONGEST else self._judge
+        found = judge(request.host, path, request.verb)
         if isinstance(found, Refusal):
-            return self._own(request, found)
+            return found if found.reason == "bad-request" else self._own(request, found)
         if request.path == TICKET and found.route.prefix == b"":
             # A page that has a host to itself fetches its tickets there: elsewhere would be another origin.
             return self._own(request, NO_ROUTE)

@@ -28,10 +28,9 @@ _MOST_LINES: Final = 1024
 """Field lines that are remembered as they were read, since clients and services send the same few again and again."""
 _LONGEST_LINE: Final = 256
 _FORGOTTEN: Final = CREDENTIALS | {
-    b"proxy-authorization", b"cookie", b"set-cookie", b"sec-websocket-protocol", b"sec-websocket-key",
-    b"content-length", b"date", b"x-request-id",
+    b"proxy-authorization", b"cookie", b"set-cookie", b"sec-websocket-protocol", b"sec-websocket-key", b"x-request-id",
 }  # fmt: skip
-"""Names whose lines are not: they hold secrets, or say something else each time."""
+"""Names whose lines are not: they hold secrets, or are never the same."""
 _Line = tuple[Pair, bytes, int]
 """A field, its lower-case name, and its sort where it frames a message, else 0."""
 _lines: Final[dict[bytes, _Line]] = {}

@@ -402,7 +402,9 @@ class Http1(Protocol):
             out = [b"HTTP/1.1 %d %b\r\n" % (status, phrase)]
         else:
             out = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        out += [_colon(pair) + b"\r\n" for pair in pairs]
+        lines = b"\r\n".join(map(_colon, pairs))
+        if lines:
+            out += (lines, b"\r\n")
         self._bodyless = bodyless = request.verb == "HEAD" or status == 204 or status == 304
         self._chunking = self._until_close = False
         if length is not None:
