@@ -84,7 +84,7 @@ def read_settings(body: bytes) -> list[tuple[int, int]]:
             raise H2Error(FLOW_CONTROL_ERROR, "the initial window is too large")
         if name == SET_MAX_FRAME_SIZE and not LARGEST <= value < 2**24:
             raise H2Error(PROTOCOL_ERROR, "the largest frame is out of bounds")
-        if name in (SET_ENABLE_PUSH, SET_ENABLE_CONNECT_PROTOCOL) and value > 1:
+        if value > 1 and name in (SET_ENABLE_PUSH, SET_ENABLE_CONNECT_PROTOCOL, SET_NO_RFC7540_PRIORITIES):
             raise H2Error(PROTOCOL_ERROR, "a setting that is a switch is neither 0 nor 1")
     return pairs
 

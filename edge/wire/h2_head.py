@@ -37,10 +37,12 @@ class MalformedHead(BadHead):
 
 
 def check_fields(pairs: list[Pair]) -> None:
-    """Raises MalformedHead unless all are ordinary fields with well-formed names and values."""
+    """Raises MalformedHead unless all are ordinary fields that may stand in trailers, names and values well-formed."""
     for name, _ in pairs:
         if name not in _KNOWN:
             _check_name(name)
+        if _SPECIAL.get(name) == _HOP:
+            raise MalformedHead("a field that belongs to a connection of HTTP/1.1")
     _check_values(pairs)
 
 

@@ -34,6 +34,8 @@ _FRAGMENTS: Final = 64
 """Frames of one header block."""
 _SMALL: Final = 256
 """Payload below which a DATA frame counts as a tenth of a control frame: 100 a second go on for ever, a flood does not."""
+_MANY_SETTINGS: Final = 120
+"""Bytes of one SETTINGS frame (20 settings) from which on it counts as several."""
 _TURN: Final = 50
 """Requests that are taken before the reactor's other work has its turn."""
 
@@ -145,13 +147,20 @@ class Reader:
             stream = self._streams.get(number)
             if stream is not None:
                 self._connection.break_off(stream, error.code, str(error))
-            else:
-                self._budget.reset(self._now())
-                self._connection.sender.control(frames.rst_stream(number, error.code))
-                self._connection.remember(number, True)
+                return
+            if self._idle(number):
+                # An idle stream cannot be reset (RFC 9113 6.4).
+                raise H2Error(error.code, str(error)) from None
+            self._budget.reset(self._now())
+            self._connection.sender.control(frames.rst_stream(number, error.code))
+            self._connection.remember(number, True)
+
+    def _idle(self, number: int) -> bool:
+        """Whether no stream of this number was ever opened, or 0; the even ones are ours to open, and we open none."""
+        return number > self._connection.last or not number & 1
 
     def _on_data(self, flags: int, number: int, payload: bytes) -> None:
-        if not number or number > self._connection.last:
+        if self._idle(number):
             raise H2Error(PROTOCOL_ERROR, "DATA for no stream")
         size = len(payload)
         connection = self._connection
@@ -234,6 +243,8 @@ class Reader:
     def _on_trailers(self, stream: Stream, pairs: list[Pair], cut: bool, ended: bool) -> None:
         if not stream.remote_open:
             raise StreamError(STREAM_CLOSED, "HEADERS after the end of the stream")
+        if stream.tunnel:
+            raise StreamError(PROTOCOL_ERROR, "HEADERS in a tunnel")
         if not ended or cut or stream.left > 0:
             raise StreamError(PROTOCOL_ERROR, "trailers that do not end a complete body")
         try:
@@ -254,7 +265,7 @@ class Reader:
     def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise H2Error(FRAME_SIZE_ERROR, "RST_STREAM has four bytes")
-        if not number or number > self._connection.last:
+        if self._idle(number):
             raise H2Error(PROTOCOL_ERROR, "RST_STREAM for no stream")
         stream = self._streams.get(number)
         if stream is None:
@@ -269,21 +280,22 @@ class Reader:
     def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
         if number:
             raise H2Error(PROTOCOL_ERROR, "SETTINGS for a stream")
-        self._budget.control(self._now())
+        self._budget.control(self._now(), max(1, len(payload) / _MANY_SETTINGS))
         if flags & frames.ACK:
             if payload:
                 raise H2Error(FRAME_SIZE_ERROR, "SETTINGS is acknowledged with a payload")
             return
-        for name, value in frames.read_settings(payload):
-            if name == frames.SET_INITIAL_WINDOW_SIZE:
-                delta = value - self._connection.sender.initial
-                self._connection.sender.initial = value
-                for stream in tuple(self._streams.values()):
-                    try:
-                        stream.widen(delta)
-                    except StreamError as error:
-                        raise H2Error(FLOW_CONTROL_ERROR, str(error)) from None
-        self._connection.sender.control(frames.SETTINGS_ACK)
+        sender = self._connection.sender
+        # A frame can set one value thousands of times: what counts is the last, and only that is worked through all streams.
+        initial = dict(frames.read_settings(payload)).get(frames.SET_INITIAL_WINDOW_SIZE, sender.initial)
+        delta, sender.initial = initial - sender.initial, initial
+        if delta:
+            for stream in tuple(self._streams.values()):
+                try:
+                    stream.widen(delta)
+                except StreamError as error:
+                    raise H2Error(FLOW_CONTROL_ERROR, str(error)) from None
+        sender.control(frames.SETTINGS_ACK)
 
     def _on_push_promise(self, flags: int, number: int, payload: bytes) -> None:
         raise H2Error(PROTOCOL_ERROR, "a client does not push")
@@ -310,7 +322,7 @@ class Reader:
     def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise H2Error(FRAME_SIZE_ERROR, "WINDOW_UPDATE has four bytes")
-        if number > self._connection.last:
+        if number and self._idle(number):
             raise H2Error(PROTOCOL_ERROR, "WINDOW_UPDATE for no stream")
         self._budget.control(self._now())
         size = int.from_bytes(payload, "big") & 0x7FFFFFFF

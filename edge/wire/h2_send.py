@@ -259,7 +259,10 @@ class Sender:
         return True
 
     def drop(self, stream: "Stream") -> None:
-        """Forgets what a stream had queued."""
+        """Forgets what a stream had queued, and its place in line: the line may not move for long."""
+        if stream.waiting:
+            stream.waiting = False
+            (self.ready if stream in self.ready else self.blocked).remove(stream)
         self.queued -= stream.queued
         stream.queued = stream.offset = 0
         stream.queue.clear()

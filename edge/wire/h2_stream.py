@@ -46,7 +46,6 @@ class Stream:
         "_producer_paused",
         "_sender",
         "_stall",
-        "_tunnel",
         "_uncredited",
         "body_paused",
         "closed",
@@ -67,6 +66,7 @@ class Stream:
         "request",
         "reset_code",
         "sent",
+        "tunnel",
         "waiting",
     )
 
@@ -110,7 +110,8 @@ class Stream:
         self._deadline = 0.0
         self._idle_since = 0.0
         self._mark = (connection.now(), 0)
-        self._tunnel = False
+        self.tunnel = False
+        """Whether it came by an extended CONNECT: its bytes are no body."""
         self._end: TunnelEnd | None = None
         self._held: list[bytes] = []
 
@@ -123,7 +124,7 @@ class Stream:
 
     def expect_tunnel(self) -> None:
         """It came by an extended CONNECT: its bytes are no body."""
-        self._tunnel = True
+        self.tunnel = True
 
     def take(self, payload: bytes, size: int, ended: bool) -> None:
         """Takes a DATA frame; `size` counts its padding, too. Raises StreamError."""
@@ -143,7 +144,7 @@ class Stream:
             if self._end is not None:
                 if payload:
                     self._end.dataReceived(payload)
-            elif self._tunnel:
+            elif self.tunnel:
                 if payload:
                     self._held.append(payload)
                 self.body_paused = True
@@ -198,7 +199,7 @@ class Stream:
             if now >= self._deadline or now - self._idle_since > limits.linger_idle:
                 self._connection.reset(self, NO_ERROR)
             return
-        if self.remote_open and not self._tunnel and not self.body_paused and not self.discarding:
+        if self.remote_open and not self.tunnel and not self.body_paused and not self.discarding:
             self._check_upload(now)
             if self.closed:
                 return
@@ -300,7 +301,7 @@ class Stream:
             size, self._uncredited = self._uncredited, 0
             self._connection.inbound.hold(-size)
             self._connection.settle()
-        if self.queue or self.head is not None:
+        if self.waiting or self.queue or self.head is not None:
             self._sender.drop(self)
 
     # Channel: the answer

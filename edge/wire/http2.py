@@ -44,12 +44,8 @@ _LINGER: Final = 0.2
 """Seconds in which a client may read why it is turned away, before a close that could overtake it."""
 _UNREAD: Final = 16 * 1024
 """Answers to control frames that a client may leave unread."""
-_FRAGMENTS: Final = 64
-"""Frames of one header block."""
 _REMEMBERED: Final = 256
 """Closed streams whose ending is remembered: frames that crossed our reset are no fault of the client's."""
-
-_PREFACE, _SETTINGS, _OPEN, _CLOSED = range(4)
 
 
 @implementer(IPushProducer)
@@ -74,6 +70,7 @@ class Http2(Protocol):
         """No further request: a GOAWAY was sent or came."""
         self.budget = Budget(limits)
         self.inbound = Inbound(4 * limits.h2_window, limits.h2_connection // 2)
+        self._goodbye = -1
         self._count = 0
         self._later: IDelayedCall | None = None
         self._deadline = 0.0
@@ -125,12 +122,18 @@ class Http2(Protocol):
         if self.closed or self.going:
             return
         self.going = True
-        self.sender.control(frames.goaway(self.last, NO_ERROR))
+        self._say_goodbye(NO_ERROR)
         if not self.streams:
             self._close()
 
     def rests(self) -> bool:
         return not self.streams and not unsent(self.transport)
+
+    def _say_goodbye(self, code: int) -> None:
+        if self._goodbye < 0:
+            # A later GOAWAY must not name a higher stream than an earlier one (RFC 9113 6.8).
+            self._goodbye = self.last
+        self.sender.control(frames.goaway(self._goodbye, code))
 
     def close_now(self) -> None:
         self._abort()
@@ -155,7 +158,7 @@ class Http2(Protocol):
         if self.closed:
             return
         self._stop()
-        self.sender.control(frames.goaway(self.last, error.code))
+        self._say_goodbye(error.code)
         self._lose_all(Failure(error))
         self._deadline = self.now() + _CLOSING
         self.transport.unregisterProducer()

@@ -100,6 +100,15 @@ def test_a_drain_finishes_what_is_open_and_takes_no_more():
     assert sink.data == b"upload" and raw.wire.closing
 
 
+def test_a_goaway_after_another_names_no_higher_stream():
+    raw = Raw()
+    raw.send(raw.headers(1))
+    raw.server.drain()
+    raw.send(raw.headers(3), frame(PING, 0, 1, bytes(8)))
+    said = [(payload[:4], payload[4:8]) for _, _, _, payload in raw.frames(GOAWAY)]
+    assert said == [(b"\0\0\0\1", bytes(4)), (b"\0\0\0\1", b"\0\0\0\1")]
+
+
 def test_a_drain_closes_an_idle_connection_at_once():
     raw = Raw()
     raw.server.drain()

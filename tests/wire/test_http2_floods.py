@@ -22,6 +22,7 @@ from edge.wire.h2_frames import (
     STREAM_CLOSED,
     WINDOW_UPDATE,
 )
+from edge.wire.h2_stream import Stream
 from tests.wire.h2_client import POST, Raw, Sink, data, frame, reset, window
 
 
@@ -173,6 +174,35 @@ def test_a_window_that_opens_by_the_byte_is_a_flood():
     for _ in range(3000):
         raw.send(window(1, 1))
     assert raw.goaway() == ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize("values", [(0, 1), (1, 2**20)], ids=["shut and open", "open and wide"])
+def test_one_frame_of_thousands_of_settings_is_worked_through_all_streams_once(values, monkeypatch):
+    raw = Raw(hello, settings=[(4, 0)])
+    for number in range(1, 257, 2):
+        raw.send(raw.headers(number))
+    widened = []
+    widen = Stream.widen
+    monkeypatch.setattr(Stream, "widen", lambda stream, size: (widened.append(size), widen(stream, size)))
+    raw.send(frame(SETTINGS, 0, 0, b"".join(b"\0\4" + value.to_bytes(4, "big") for value in values) * 1365))
+    assert widened == [values[1]] * 128
+    raw.send(*[frame(SETTINGS, 0, 0, b"\0\4\0\0\0\1" * 2730)] * 8)
+    assert raw.goaway() == ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize("full", ["the connection's window", "the transport"])
+def test_streams_that_end_while_they_wait_in_line_leave_it(full):
+    raw = Raw(lambda request: request.reply(200, [], b"x" * 70_000), room=100 if full == "the transport" else None)
+    raw.send(raw.headers(1))
+    for number in range(3, 2003, 2):
+        raw.send(raw.headers(number))
+        raw.send(reset(number))
+        raw.clock.advance(0.06)
+    assert not raw.http2.closed and len(raw.hand.requests) == 1001
+    assert len(raw.http2.sender.ready) + len(raw.http2.sender.blocked) <= 1
+    raw.send(window(0, 2**20), window(1, 2**20))
+    raw.frames()
+    assert not raw.http2.streams and raw.http2.sender.window > 0
 
 
 def test_a_bomb_of_indexed_fields_costs_no_memory():
