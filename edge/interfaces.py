@@ -43,7 +43,8 @@ class IKeyStore(Interface):
         """
 
     def status() -> Mapping[str, object]:
-        """What operators see: `generation`, `keys` (count), `loaded` (Unix seconds), `problem` ("" or words)."""
+        """What operators see: `generation`, `keys` (count), `loaded` (Unix seconds), `problem` ("" or words); a store
+        that reads them anew may tell `reads` and `failures`, how often it did and could not."""
 
 
 class IAttemptSink(Interface):

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 from twisted.application.service import MultiService
@@ -100,7 +100,7 @@ def assemble(
     watching = observed(config, data, console, now, reading.file)
     lockout = config.lockout
     lockouts = Lockouts(lockout.failures, lockout.within, lockout.longest, lockout.addresses)
-    admission = Admission(store, lockouts, watching.attempts, tickets)
+    admission = Admission(store, lockouts, watching.attempts, tickets, watching.refuses)
     opens = Open(reactor, store, tickets, now)
     door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
     client = upstream_client(reactor, fast, upstream_creator)
@@ -151,6 +151,12 @@ def assemble(
     gauges.upstreams = services.loads
     gauges.certificates = lambda: [(each.name, each.not_after) for each in certs.status()]
     gauges.keys = store.status
+    gauges.handshakes = ports.handshakes
+    gauges.reloads = lambda: {
+        ("keys", "ok"): cast("int", store.status()["reads"]),
+        ("keys", "failed"): cast("int", store.status()["failures"]),
+    }
+    gauges.queued = lambda: {name: counting.slots.load(name)[1] for name in services.services}
     root = InOrder()  # type: ignore[no-untyped-call]
     for child in (
         watching.service, store, certs, *counting.services, listeners,

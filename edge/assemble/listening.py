@@ -74,6 +74,11 @@ class Ports:
                 raise other from error.__cause__
             self.bound.append((f"{listener} {' '.join(map(_place, port.hosts()))}", port))
 
+    def handshakes(self) -> dict[str, float]:
+        """TLS handshakes so far, by result."""
+        secured = [port.secured for _, port in self.bound if port.secured is not None]
+        return {"ok": sum(one.handshakes for one in secured), "failed": sum(one.failures for one in secured)}
+
     def port_of(self, listener: str) -> int:
         """The port of a listener's first address, 0 where it has none."""
         found = (port for said, port in self.bound if said.startswith(listener + " "))

@@ -78,6 +78,7 @@ class ExportedKeyStore(Service):
         self._record = SqliteKeyRecord(folder, environ, now, audit)
         self._table = Table(0)
         self._ready = False
+        self._reads = self._failures = 0
         self._problem = "the keys have not been read yet"
         self._told = ""
         self._signature: Signature | None = None
@@ -134,6 +135,8 @@ class ExportedKeyStore(Service):
             "keys": self._table.count,
             "loaded": self._loaded,
             "problem": self._problem,
+            "reads": self._reads,
+            "failures": self._failures,
         }
 
     # The watch
@@ -210,6 +213,7 @@ class ExportedKeyStore(Service):
         assert reading.table is not None
         self._table, self._ready = reading.table, True
         self._loaded = self._now()
+        self._reads += 1
         self._say(reading.problem, reading.signature)
         self.log.info(
             "{count} keys read, generation {generation}", count=reading.count, generation=reading.table.generation
@@ -219,6 +223,7 @@ class ExportedKeyStore(Service):
     def _say(self, problem: str, signature: Signature | None) -> None:
         self._signature = signature
         if problem and problem != self._told:
+            self._failures += 1
             force = "those that were read last stay in force" if self._ready else "nobody is let in"
             self.log.error("Keys: {problem}; {force}", problem=problem, force=force)
         elif self._told and not problem:

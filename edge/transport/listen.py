@@ -19,7 +19,7 @@ from zope.interface import implementer
 from edge.errors import ListenError
 from edge.transport.crowd import Crowd
 from edge.transport.ports import LeanPort, LeanUNIXPort, StockPort, StockUNIXPort
-from edge.transport.secure import HANDSHAKE, ServerContexts, server_side
+from edge.transport.secure import HANDSHAKE, ServerContexts, TLSFactory, server_side
 
 _EVERYWHERE = ("", "*")
 _WHY = {
@@ -50,18 +50,19 @@ def listen(
     `mode` is the permissions of a UNIX socket. `below` wraps the factory that meets the bytes first, under TLS: the place
     for the PROXY protocol; the crowd still counts by the socket's own peer. Raises ListenError, with nothing left open.
     """
+    secured: TLSFactory | None = None
     if tls is not None:
-        factory = server_side(reactor, fast, tls, factory, handshake)
+        factory = secured = server_side(reactor, fast, tls, factory, handshake)
     if below is not None:
         factory = below(factory)
     if crowd is not None:
         factory = _Guarded(factory, crowd)
     where = str(address)
     if where.startswith("unix:"):
-        return Listening((_listen_unix(reactor, fast, where[5:], factory, backlog, crowd, mode),))
+        return Listening((_listen_unix(reactor, fast, where[5:], factory, backlog, crowd, mode),), secured)
     host, port = _split(where)
     if host in _EVERYWHERE:
-        return Listening(_listen_everywhere(reactor, fast, port, factory, backlog, crowd))
+        return Listening(_listen_everywhere(reactor, fast, port, factory, backlog, crowd), secured)
     ports: list[tcp.Port] = []
     try:
         for one in _addresses(host, port):
@@ -70,7 +71,7 @@ def listen(
     except ListenError:
         _close(ports)
         raise
-    return Listening(tuple(ports))
+    return Listening(tuple(ports), secured)
 
 
 @implementer(IListeningPort)
@@ -79,6 +80,8 @@ class Listening:
     """One address that is listened on, which may be several sockets."""
 
     ports: tuple[Any, ...]
+    secured: TLSFactory | None = None
+    """What speaks TLS here, for its counts."""
 
     def startListening(self) -> None:
         """It listens already."""

@@ -89,6 +89,9 @@ class TLSFactory(TLSMemoryBIOFactory):
         self._shaking: dict[Any, float] = {}
         self._leaving: dict[Any, float] = {}
         self._timer: IDelayedCall | None = None
+        self.handshakes = 0
+        self.failures = 0
+        """Handshakes that were finished, and those that were not: in time, or at all."""
 
     def buildProtocol(self, addr: Any) -> Any:
         """The TLS protocol round a new one of the wrapped factory, None where that has none."""
@@ -103,7 +106,8 @@ class TLSFactory(TLSMemoryBIOFactory):
     def unregisterProtocol(self, p: Any) -> None:
         """A connection is gone."""
         self.protocols.pop(p, None)
-        self._shaking.pop(p, None)
+        if self._shaking.pop(p, None) is not None:
+            self._count(p)
         self._leaving.pop(p, None)
 
     def said_farewell(self, p: Any) -> None:
@@ -116,14 +120,22 @@ class TLSFactory(TLSMemoryBIOFactory):
         if self._timer is None:
             self._timer = self._clock.callLater(self._handshake / 10, self._look)
 
+    def _count(self, p: Any) -> None:
+        if p._handshakeDone:
+            self.handshakes += 1
+        else:
+            self.failures += 1
+
     def _look(self) -> None:
         self._timer = None
         now = self._clock.seconds()
         for p, since in list(self._shaking.items()):
             if p._handshakeDone:
                 del self._shaking[p]
+                self._count(p)
             elif now - since >= self._handshake:
                 del self._shaking[p]
+                self._count(p)
                 p.abortConnection()
         for p, since in list(self._leaving.items()):
             if now - since >= self._farewell:

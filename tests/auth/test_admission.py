@@ -149,3 +149,12 @@ def test_guessed_tickets_count_as_bad_keys() -> None:
     house = House()
     answers = [house.admission.admit_ticket(exchange(started=i * 2.0), ANYTHING, "guess", 1e6) for i in range(5)]
     assert [answer.reason for answer in answers if isinstance(answer, Refusal)][-1] == "locked-out"
+
+
+def test_nobody_is_let_in_while_nothing_can_be_put_on_record() -> None:
+    house, full = House(), [True]
+    house.admission = Admission(house.store, Lockouts(), house.sink, house.tickets, lambda: full[0])
+    assert house.reason(house.secret) == "store-unavailable"
+    assert house.sink.attempts[-1].reason == "store-unavailable"
+    full[0] = False
+    assert house.reason(house.secret) == "let in"

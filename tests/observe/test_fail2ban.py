@@ -35,7 +35,11 @@ def test_the_address_that_is_banned_is_the_one_of_the_line(need, tmp_path):
     log = tmp_path / "auth.log"
     log.write_text(auth_line(attempt("198.51.100.9", "unknown-key")))
     ran = subprocess.run(
-        [need("fail2ban-regex"), "-o", "ip", str(log), str(FILTER)], capture_output=True, text=True, timeout=60, check=True
+        [need("fail2ban-regex"), "-o", "ip", str(log), str(FILTER)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert ran.stdout.split() == ["198.51.100.9"]
 
