@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from edge.admin.ops import ops_router
 from edge.assemble.in_order import InOrder
 from edge.assemble.limits import limiting
 from edge.assemble.listening import Ports, from_here, wire_limits
+from edge.assemble.outside import Outside
 from edge.assemble.services import all_services
 from edge.assemble.usage import usage_page
 from edge.assemble.watching import observed
@@ -23,6 +25,7 @@ from edge.auth.open import Open
 from edge.auth.requires import required, requires
 from edge.auth.tickets import Tickets
 from edge.backends.client import upstream_client
+from edge.backends.reader import Bounds
 from edge.config.read import Reading
 from edge.config.schema import Config
 from edge.config.services import settle
@@ -103,9 +106,10 @@ def assemble(
     admission = Admission(store, lockouts, watching.attempts, tickets, watching.refuses)
     opens = Open(reactor, store, tickets, now)
     door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
-    client = upstream_client(reactor, fast, upstream_creator)
+    bounds = Bounds(config.edge.answer_head, config.edge.answer_header_count, config.edge.informational)
+    outward = partial(upstream_client, reactor, fast, upstream_creator, bounds=bounds)
     counting = limiting(reactor, config, data, in_thread, now)
-    services = all_services(reactor, config, settled, registry, data, client, door, counting, now)
+    services = all_services(reactor, config, settled, registry, data, outward, door, counting, now)
 
     listeners: Listeners
 
@@ -159,7 +163,8 @@ def assemble(
     gauges.queued = lambda: {name: counting.slots.load(name)[1] for name in services.services}
     root = InOrder()  # type: ignore[no-untyped-call]
     for child in (
-        watching.service, store, certs, *counting.services, listeners,
+        watching.service, store, certs, *counting.services, Outside(services.upstreams.values(), services.clients.values()),
+        listeners,
         Signals(reactor, listeners.cut, watching.service.reopen),
     ):  # fmt: skip
         child.setServiceParent(root)

@@ -41,6 +41,7 @@ class Services:
 
     services: dict[str, Service] = field(factory=dict)
     upstreams: dict[str, Upstreams] = field(factory=dict)
+    clients: dict[str, UpstreamClient] = field(factory=dict)
     guards: dict[str, IResource] = field(factory=dict)
     routes: list[Route] = field(factory=list)
 
@@ -86,14 +87,15 @@ def all_services(
     settled: Mapping[str, Settled],
     registry: Registry,
     data: Path,
-    client: UpstreamClient,
+    outward: Callable[[float], UpstreamClient],
     door: Door,
     limiting: Limiting,
     now: Callable[[], float],
 ) -> Services:
-    """Makes them; nothing is asked of any server yet."""
+    """Makes them; nothing is asked of any server yet. `outward` makes a client that keeps connections for so many seconds."""
     made = Services()
     for name, one in config.services.items():
+        client = made.clients[name] = outward(one.timeouts.keepalive)
         bench = Bench(
             name=name, clock=reactor, folder=data / "plugins" / name, agent=client._agent, processes=reactor,
             kinds=registry.kinds,
@@ -121,7 +123,7 @@ def _forward(
     ways: dict[str, Outward] = {base: Way.to(base, target, client, timeouts) for base, target in targets.items()}
     return Forward(
         name, made.upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
-        identity if one.identify else None, filter_models, one.timeouts.total, config.edge.tunnel_idle,
+        identity if one.identify else None, filter_models, one.connections, one.timeouts.total, config.edge.tunnel_idle,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from edge.backends.errand import DEFAULT_TIMEOUTS, Errand, Inform, Timeouts
 from edge.backends.failures import UpstreamRefused, UpstreamTimeout, words
 from edge.backends.pool import Pool
 from edge.backends.rawheaders import RawHeaders
+from edge.backends.reader import BOUNDS, Bounds
 from edge.backends.requesthead import OWN, request_head, upgrade_head
 from edge.backends.target import Creator, Target, UpstreamURL, stock_creator, target_of
 from edge.backends.tunnel import Switched, keyed
@@ -60,11 +61,12 @@ class UpstreamAgent:
         most_idle_per_target: int = 128,
         period: float = PERIOD,
         creator: Creator = stock_creator,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._clock = clock
         self._connect = connect
         self._creator = creator
-        self._pool = Pool(idle - period, most_idle, most_idle_per_target)
+        self._pool = Pool(max(idle - period, 0.0), most_idle, most_idle_per_target)
         self._open: set[UpstreamConnection] = set()
         self._making: set[Errand] = set()
         self._sweeping: IDelayedCall | None = None
@@ -73,6 +75,7 @@ class UpstreamAgent:
         self._drained: Deferred[None] | None = None
         self.now = clock.seconds()
         self.period = period
+        self.bounds = bounds
         self.connects = 0
         """Connections asked for, made or not."""
         self.reuses = 0

@@ -45,7 +45,7 @@ class UpstreamConnection(Protocol):
         self._answer: Answer | None = None
         self._upload: Upload | None = None
         self._tunnel: UpstreamTunnel | None = None
-        self._reader = AnswerReader()
+        self._reader = AnswerReader(keeper.bounds)
         self._paused = self._reused = False
 
     # The life of the connection

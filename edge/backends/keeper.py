@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from edge.backends.errand import Errand
+from edge.backends.reader import Bounds
 
 if TYPE_CHECKING:
     from edge.backends.connection import UpstreamConnection
@@ -14,6 +15,8 @@ class Keeper(Protocol):
     now: float
     """The clock's seconds at the last sweep: exact to a period, and read without a call."""
     period: float
+    bounds: Bounds
+    """What the head of an answer may cost."""
 
     def opened(self, connection: "UpstreamConnection") -> None: ...
     def closed(self, connection: "UpstreamConnection") -> None: ...

@@ -36,6 +36,10 @@ class UpstreamClient(HTTPClient):
     def __init__(self, agent: UpstreamAgent) -> None:
         super().__init__(agent)
 
+    def close(self) -> "Deferred[None]":
+        """Closes every connection at once; the Deferred fires when the last one is gone."""
+        return self._agent.close()
+
     def request(  # type: ignore[override]
         self,
         method: str,

@@ -2,25 +2,47 @@
 
 from typing import Final
 
+from attrs import frozen
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from edge.wire.chunked import ChunkedReader
 from edge.wire.head import CHUNKED, UNTIL_CLOSE, AnswerHead, BadHead, answer_head, looks_broken
 
-MOST_HEAD: Final = 64 * 1024
-"""Bytes of an answer's head, the interim answers before it included."""
-MOST_FIELDS: Final = 200
-MOST_INTERIM: Final = 32
-"""Interim answers before the answer."""
 _BEGINNING: Final = b"HTTP/1."
+
+
+@frozen
+class Bounds:
+    """What the head of an answer may cost."""
+
+    head: int = 64 * 1024
+    """Bytes, the interim answers before it included."""
+    fields: int = 200
+    interims: int = 16
+    """Interim answers before the answer."""
+
+
+BOUNDS: Final = Bounds()
 
 
 class AnswerReader:
     """The reading of one answer: `head` until it gives one of 200 or more, `expect`, then `body` until it is done."""
 
-    __slots__ = ("_buffer", "_chunks", "_interim", "_left", "interims", "keep", "rest", "started", "until_close")
+    __slots__ = (
+        "_bounds",
+        "_buffer",
+        "_chunks",
+        "_interim",
+        "_left",
+        "interims",
+        "keep",
+        "rest",
+        "started",
+        "until_close",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
+        self._bounds = bounds
         self.begin()
 
     def begin(self) -> None:
@@ -48,8 +70,9 @@ class AnswerReader:
         if self._buffer:
             data = self._buffer + data
         at = data.find(b"\r\n\r\n")
-        if self._interim + (len(data) if at < 0 else at) > MOST_HEAD:
-            raise BadHead(f"the head is larger than {MOST_HEAD} bytes")
+        bounds = self._bounds
+        if self._interim + (len(data) if at < 0 else at) > bounds.head:
+            raise BadHead(f"the head is larger than {bounds.head} bytes")
         if at < 0:
             if looks_broken(data):
                 raise BadHead("a line of the head does not end in CRLF")
@@ -57,14 +80,14 @@ class AnswerReader:
                 raise BadHead("this is not HTTP/1")
             self._buffer = data
             return None
-        head = answer_head(data[: at + 2], MOST_FIELDS)
+        head = answer_head(data[: at + 2], bounds.fields)
         self._buffer = b""
         self.rest = data[at + 4 :]
         if head.status < 200:
             self.interims += 1
             self._interim += at + 4
-            if self.interims > MOST_INTERIM:
-                raise BadHead(f"more than {MOST_INTERIM} interim answers")
+            if self.interims > bounds.interims:
+                raise BadHead(f"more than {bounds.interims} interim answers")
             if not head.minor:
                 raise BadHead("HTTP/1.0 has no interim answers")
             if b"content-length" in head.fields or b"transfer-encoding" in head.fields:

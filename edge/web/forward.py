@@ -33,6 +33,7 @@ from edge.wire.request import Request
 _STREAMED: Final = b"text/event-stream"
 _BROKEN: Final = Refusal("upstream-broken", "the service broke off while answering", retry_after=None)
 _NOBODY: Final = Refusal("upstream-refused", "no server of this service is there")
+_BUSY: Final = Refusal("queue-full", "the service has too many requests in hand", retry_after=1.0)
 _TOO_LONG: Final = Refusal("upstream-timeout", "the service took too long for the whole answer")
 _PACKED: Final = frozenset({b"accept-encoding"})
 
@@ -118,6 +119,8 @@ class Forward:
     identity: Callable[[Caller], list[Pair]] | None = None
     """The fields that tell the service who asks, where it wants to know."""
     cut_models: Cut | None = None
+    connections: int = 512
+    """The most requests in hand of one server."""
     total: float | None = None
     """Seconds for the whole answer."""
     tunnel_idle: float = 86400.0
@@ -162,6 +165,9 @@ class Forward:
                 self._refuse(request, told)
                 return
             request.endings.append(partial(self.servers.give, server))
+            if server.open > self.connections:
+                refuse(request, _BUSY)
+                return
             outward = self.outward[server.base]
             sent = self._send(request, server.base, outward)
             request.gone = lambda reason, sent=sent: sent.cancel()

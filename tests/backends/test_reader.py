@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.backends.reader import MOST_HEAD, MOST_INTERIM, AnswerReader
+from edge.backends.reader import BOUNDS, AnswerReader
 from edge.wire.head import BadHead, answer_head
 
 WIRE = (
@@ -67,11 +67,11 @@ def test_what_follows_a_body_is_noticed():
 def test_heads_are_bounded():
     reader = AnswerReader()
     with pytest.raises(BadHead, match="larger"):
-        for _ in range(MOST_HEAD // 1000 + 2):
+        for _ in range(BOUNDS.head // 1000 + 2):
             reader.head(b"HTTP/1.1 200 OK\r\nX: " if not reader.started else b"a" * 1000)
     reader = AnswerReader()
     interim = b"HTTP/1.1 102 Processing\r\nX: y\r\n\r\n"
-    for _ in range(MOST_INTERIM):
+    for _ in range(BOUNDS.interims):
         assert reader.head(interim).status == 102
     with pytest.raises(BadHead, match="interim"):
         reader.head(interim)
