@@ -52,7 +52,9 @@ class Router:
     def find(self, request: Request) -> IResource | Refusal:
         """The resource for a request, which then knows its route; or the Refusal."""
         path = request.path
-        judge = self._remembered if len(path) <= LONGEST else self._judge
+        # Clients choose all three, and none may fill the memory.
+        short = len(path) + len(request.host) + len(request.verb) <= LONGEST
+        judge = self._remembered if short else self._judge
         found = judge(request.host, path, request.verb)
         if isinstance(found, Refusal):
             return found if found.reason == "bad-request" else self._own(request, found)

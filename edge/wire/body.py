@@ -137,6 +137,8 @@ class Body:
             raise BodyTooLargeError
         while not self._ended:
             if self._lost is not None:
+                if self._lost.check(BodyTooLargeError):
+                    raise BodyTooLargeError
                 raise BodyLostError from self._lost.value
             if sum(map(len, self._held)) > most:
                 raise BodyTooLargeError
