@@ -1,11 +1,11 @@
 """Where requests come in: each gets its id, its true client address and its book, and ends in one Outcome."""
 
 import re
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
 from typing import Final
+from uuid import uuid4
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -43,7 +43,7 @@ class Site:
     """Finds out whether a page may read that there is nothing here."""
     cutting: Callable[[], bool] = lambda: False
     """Whether the gate ends connections by itself now."""
-    _prefix: str = field(factory=lambda: secrets.token_hex(6))
+    _prefix: str = field(factory=lambda: str(uuid4())[:28])
     _count: Callable[[], int] = field(factory=lambda: count(1).__next__)
     _distrusted: bool = False
     in_flight: int = 0
@@ -86,7 +86,8 @@ class Site:
             gone(reason)
 
     def new_id(self) -> str:
-        """An id for a request whose client gave it none."""
+        """An id for a request whose client gave it none, in the form of a UUID4."""
+        # llama-cpp-python's server, for one, answers 400 to an X-Request-Id in any other form.
         return f"{self._prefix}{self._count():08x}"
 
     def _arrive(self, request: Request) -> None:
