@@ -31,6 +31,10 @@ test: $(if $(filter true,$(CI)),test-deps) ## Run every test; those whose server
 test-deps: ## Install the servers and clients that tests use (Debian packages, as root)
 	@tests/deps.sh
 
+test-real: $(VENV)/.tests ## Ask a real model through the gate (makes the server once: ten minutes, 700 MB)
+	@PYTHON=$(abspath $(BIN)/python) tests/real/prepare.sh $(CACHE)/real
+	AIGATE_REAL=$(CACHE)/real $(BIN)/python -m pytest -q -m real tests/real $(ARGS)
+
 check: lint types arrows coverage ## Lint, types, arrows between the rooms, branch coverage
 
 lint: $(VENV)/.check
