@@ -39,6 +39,7 @@ from edge.stores.exported import ExportedKeyStore
 from edge.stores.successor import Successors
 from edge.tls.service import certificates
 from edge.tls.upstream import upstream_creator
+from edge.transport.names import Names
 from edge.transport.watch import Watch
 from edge.web.guard import Door, Guard
 from edge.web.listeners import Listeners
@@ -83,6 +84,7 @@ def assemble(
     config: Config = reading.config
     fast = config.transport.fast
     now: Callable[[], float] = time.time
+    reactor.installNameResolver(Names(reactor))
     settled = settle(reading, {found.name: found.traits for found in registry})
 
     def in_thread(function: Callable[..., Any], *args: Any) -> "Deferred[Any]":

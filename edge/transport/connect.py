@@ -1,5 +1,6 @@
 """Opens connections to services, with lean or with stock transports; a name is looked up without blocking."""
 
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -156,7 +157,9 @@ class _Found:
 
     def _give_up(self, _: object) -> None:
         if self._resolution is not None:
-            self._resolution.cancel()
+            # Twisted's own resolver has nothing to call off with; what it finds then is not listened to.
+            with suppress(NotImplementedError):
+                self._resolution.cancel()
 
 
 def _look_up(reactor: Any, name: str, port: int, timeout: float) -> "Deferred[list[str]]":
