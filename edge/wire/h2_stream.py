@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 
@@ -19,8 +18,9 @@ from edge.wire.h2_frames import (
     StreamError,
 )
 from edge.wire.h2_tunnel import Http2Tunnel
+from edge.wire.h2_upload import Upload
 from edge.wire.hpack import encode_head
-from edge.wire.request import Request, TunnelEnd
+from edge.wire.request import TunnelEnd
 
 if TYPE_CHECKING:
     from edge.wire.http2 import Http2
@@ -29,55 +29,32 @@ _HTTP1_SWITCH: Final = frozenset({b"sec-websocket-accept", b"upgrade", b"connect
 """Fields of a 101 that have no place in the 200 to an extended CONNECT (RFC 8441 5)."""
 
 
-class Stream:
+class Stream(Upload):
     """One stream, from its HEADERS until both sides are closed or either reset it."""
 
     __slots__ = (
         "_bodyless",
-        "_connection",
-        "_deadline",
-        "_end",
-        "_held",
-        "_idle_since",
         "_light",
-        "_lingered",
-        "_mark",
         "_producer",
         "_producer_paused",
         "_sender",
         "_stall",
-        "_uncredited",
-        "body_paused",
-        "closed",
-        "discarding",
         "ending",
-        "expects",
         "head",
-        "id",
-        "in_window",
-        "left",
         "offset",
         "origin",
         "out_window",
-        "owed",
         "queue",
         "queued",
-        "remote_open",
-        "request",
         "reset_code",
         "sent",
-        "tunnel",
         "waiting",
     )
 
     def __init__(self, connection: "Http2", number: int, remote_open: bool) -> None:
-        self._connection = connection
+        super().__init__(connection, number, remote_open)
         self._sender = connection.sender
-        self.id = number
         self.origin = connection.origin
-        self.request: Request | None = None
-        self.closed = False
-        # Towards the client
         self.out_window = self._sender.initial
         self.head: bytes | None = None
         self.queue: deque[bytes] = deque()
@@ -95,81 +72,13 @@ class Stream:
         self._producer_paused = False
         self._light = connection.limits.buffer // 2
         self._stall: tuple[float, int] | None = None
-        # From the client
-        self.remote_open = remote_open
-        self.in_window = connection.limits.h2_window
-        self.left = -1
-        """What is still to come of a body whose length was said, -1 where it was not."""
-        self.expects = False
-        self.body_paused = False
-        self.discarding = False
-        self.owed = 0
-        """Bytes that were taken and whose WINDOW_UPDATE has not been sent."""
-        self._uncredited = 0
-        self._lingered = 0
-        self._deadline = 0.0
-        self._idle_since = 0.0
-        self._mark = (connection.now(), 0)
-        self.tunnel = False
-        """Whether it came by an extended CONNECT: its bytes are no body."""
-        self._end: TunnelEnd | None = None
-        self._held: list[bytes] = []
 
     @property
     def answered(self) -> bool:
         """Whether the answer has gone out to its end, and only the rest of the upload is read away."""
         return self._deadline > 0
 
-    # From the connection: bytes of the client
-
-    def expect_tunnel(self) -> None:
-        """It came by an extended CONNECT: its bytes are no body."""
-        self.tunnel = True
-
-    def take(self, payload: bytes, size: int, ended: bool) -> None:
-        """Takes a DATA frame; `size` counts its padding, too. Raises StreamError."""
-        self.in_window -= size
-        if self.in_window < 0:
-            raise StreamError(FLOW_CONTROL_ERROR, "more than the stream's window")
-        if self.discarding:
-            self._lingered += size
-            self._idle_since = self._connection.now()
-            if self._lingered <= self._connection.limits.linger:
-                self._credit(size)
-            elif self._deadline and not ended:
-                self._connection.reset(self, NO_ERROR)
-        else:
-            self._uncredited += size
-            self._connection.inbound.hold(size)
-            if self._end is not None:
-                if payload:
-                    self._end.dataReceived(payload)
-            elif self.tunnel:
-                if payload:
-                    self._held.append(payload)
-                self.body_paused = True
-            elif self.request is not None and payload:
-                self.request.body.feed(payload)
-            if not self.body_paused:
-                self._release()
-        if ended and not self.closed:
-            self.take_end()
-
-    def take_end(self) -> None:
-        """The client's side is complete."""
-        self.remote_open = False
-        if self._end is not None:
-            # Whoever relays both ways apart may want to go on with the other one (IHalfCloseableProtocol).
-            half = getattr(self._end, "readConnectionLost", None)
-            if half is not None:
-                half()
-            else:
-                end, self._end = self._end, None
-                end.connectionLost(Failure(ConnectionDone()))
-        elif self._deadline:
-            self._connection.forget(self)
-        elif self.request is not None:
-            self.request.body.end()
+    # From the connection
 
     def lost(self, reason: Failure) -> None:
         """The client left, or reset the stream; it is already forgotten."""
@@ -190,8 +99,6 @@ class Stream:
         if self.queue:
             self._sender.wake(self)
 
-    # From the connection: the clock
-
     def check(self, now: float) -> None:
         """Looks at the deadlines."""
         limits = self._connection.limits
@@ -199,8 +106,8 @@ class Stream:
             if now >= self._deadline or now - self._idle_since > limits.linger_idle:
                 self._connection.reset(self, NO_ERROR)
             return
-        if self.remote_open and not self.tunnel and not self.body_paused and not self.discarding:
-            self._check_upload(now)
+        if self.too_slow(now):
+            self._connection.slow_upload(self)
             if self.closed:
                 return
         if not self.queued:
@@ -209,19 +116,6 @@ class Stream:
             self._stall = (now, self.sent)
         elif now - self._stall[0] >= limits.write_stall:
             self._connection.break_off(self, CANCEL, "the client does not read")
-
-    def _check_upload(self, now: float) -> None:
-        since, received = self._mark
-        limits = self._connection.limits
-        if now - since < limits.body_grace:
-            return
-        body = self.request.body if self.request is not None else None
-        got = body.received if body is not None else 0
-        self._mark = (now, got)
-        if body is not None and not body.wanted:
-            return
-        if got - received < limits.body_rate * (now - since):
-            self._connection.slow_upload(self)
 
     # From the sender
 
@@ -252,7 +146,13 @@ class Stream:
             self._producer_paused = False
             self._producer.resumeProducing()
 
-    # Channel: the upload
+    def let_go(self) -> None:
+        """From the connection, when it forgets the stream: nothing stays held or queued for it."""
+        super().let_go()
+        if self.waiting or self.queue or self.head is not None:
+            self._sender.drop(self)
+
+    # Channel: the answer
 
     def want_body(self) -> None:
         self._mark = (self._connection.now(), self._mark[1])
@@ -260,51 +160,6 @@ class Stream:
             self.expects = False
             if self.request is not None and not self.request.answered:
                 self.inform(100, ())
-
-    def pause_body(self) -> None:
-        self.body_paused = True
-
-    def resume_body(self) -> None:
-        if self.body_paused:
-            self.body_paused = False
-            received = self.request.body.received if self.request is not None else 0
-            self._mark = (self._connection.now(), received)
-            self._release()
-
-    def drop_body(self) -> None:
-        """The rest has no taker: it is read away, within bounds, until the answer is complete and then a while."""
-        if not self.closed and not self.discarding:
-            self.discarding = True
-            self.body_paused = False
-            self._release()
-
-    def _release(self) -> None:
-        """What was held back is taken: the client may send as much again."""
-        if self._uncredited:
-            size, self._uncredited = self._uncredited, 0
-            self._connection.inbound.hold(-size)
-            self._connection.settle()
-            self._credit(size)
-
-    def _credit(self, size: int) -> None:
-        if self.remote_open and not self.closed:
-            self.owed += size
-            if self.owed * 4 >= self._connection.limits.h2_window:
-                self._connection.update_window(self)
-
-    def let_go(self) -> None:
-        """From the connection, when it forgets the stream: nothing stays held or queued for it."""
-        self.closed = True
-        self.body_paused = False
-        self._held.clear()
-        if self._uncredited:
-            size, self._uncredited = self._uncredited, 0
-            self._connection.inbound.hold(-size)
-            self._connection.settle()
-        if self.waiting or self.queue or self.head is not None:
-            self._sender.drop(self)
-
-    # Channel: the answer
 
     def respond(
         self, status: int, phrase: bytes, pairs: Iterable[Pair], length: int | None, data: bytes, last: bool

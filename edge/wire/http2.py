@@ -31,6 +31,7 @@ from edge.wire.h2_inbound import Inbound
 from edge.wire.h2_read import Reader
 from edge.wire.h2_send import Sender
 from edge.wire.h2_stream import Stream
+from edge.wire.h2_upload import Upload
 from edge.wire.head import BadHead
 from edge.wire.hpack import encode_head
 from edge.wire.irequest import WebRequest
@@ -222,7 +223,7 @@ class Http2(Protocol):
             return
         if not ended:
             if head.upgrade is not None:
-                stream.expect_tunnel()
+                stream.tunnel = True
             elif head.length >= 0:
                 stream.left = head.length
             stream.expects = head.expects
@@ -250,7 +251,7 @@ class Http2(Protocol):
 
     # For streams
 
-    def forget(self, stream: Stream, by_us: bool = False) -> None:
+    def forget(self, stream: Upload, by_us: bool = False) -> None:
         """The stream is closed on both sides."""
         if self.streams.pop(stream.id, None) is None:
             return
@@ -268,7 +269,7 @@ class Http2(Protocol):
         if len(ended) > _REMEMBERED:
             del ended[next(iter(ended))]
 
-    def reset(self, stream: Stream, code: int) -> None:
+    def reset(self, stream: Upload, code: int) -> None:
         """Ends a stream with RST_STREAM."""
         if stream.id in self.streams:
             self.sender.control(frames.rst_stream(stream.id, code))
@@ -295,7 +296,7 @@ class Http2(Protocol):
         self.sender.headers(stream.id, block, False)
         self.sender.finish()
 
-    def update_window(self, stream: Stream) -> None:
+    def update_window(self, stream: Upload) -> None:
         """Lets the client send as much more on a stream as was taken."""
         stream.in_window += stream.owed
         self.sender.control(frames.window_update(stream.id, stream.owed))
