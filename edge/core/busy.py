@@ -14,8 +14,16 @@ class Busy:
 
     def add(self, begin: float, end: float) -> float:
         """A job that has just ended. Returns the seconds that it adds to those already told."""
-        added = max(0.0, end - begin)
         stretches = self._stretches
+        if stretches and begin >= stretches[-1][0]:
+            # Most jobs reach back into the last stretch at most.
+            since, until = stretches[-1]
+            if begin <= until:
+                if end > until:
+                    stretches[-1] = (since, end)
+                    return end - until
+                return 0.0
+        added = max(0.0, end - begin)
         while stretches and stretches[-1][1] >= begin:
             earlier = stretches.pop()
             # What both have is counted already.

@@ -4,6 +4,7 @@ The conventions are still marked as in development; names and buckets are those 
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from attrs import define, field
@@ -40,6 +41,7 @@ _OPERATIONS: Final[dict[bytes, str]] = {
 }
 
 
+@lru_cache(maxsize=256)
 def operation(path: bytes) -> str:
     """`gen_ai.operation.name` of a path, "" where it is none that we know."""
     before, _, last = path.rpartition(b"/")
@@ -81,9 +83,9 @@ class GenAI:
             one = self._series[mark] = _Series()
         one.duration.observe(outcome.seconds)
         units = outcome.units
-        answered = units.get("completion_tokens")
-        if "prompt_tokens" in units:
-            one.input.observe(units["prompt_tokens"])
+        asked, answered = units.get("prompt_tokens"), units.get("completion_tokens")
+        if asked is not None:
+            one.input.observe(asked)
         if answered is not None:
             one.output.observe(answered)
         first = outcome.first_byte
@@ -91,6 +93,12 @@ class GenAI:
             one.first.observe(first)
             if answered is not None and answered > 1:
                 one.each.observe(max(0.0, outcome.seconds - first) / (answered - 1))
+
+    def fold(self) -> None:
+        """Count what waits to be counted."""
+        for one in self._series.values():
+            for histogram in (one.input, one.output, one.duration, one.first, one.each):
+                histogram.fold()
 
     def collect(self) -> Iterator[Metric]:
         """The families, for Prometheus."""

@@ -16,7 +16,7 @@ from edge.core.attempts import Attempt
 from edge.core.exchange import Outcome
 from edge.core.folding import Fold
 from edge.observe.genai import GenAI
-from edge.observe.histogram import Histogram
+from edge.observe.histogram import FOLD, Histogram
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 GATE: Final = "gate"
@@ -31,13 +31,12 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class _Series:
     """One service."""
 
-    __slots__ = ("duration", "ended", "first", "overhead", "queue", "received", "refusals", "requests", "sent", "units")
+    __slots__ = ("duration", "ended", "first", "overhead", "queue", "received", "refusals", "requests", "sent")
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}
         self.refusals: dict[str, int] = {}
         self.ended: dict[str, int] = {}
-        self.units: dict[str, float] = {}
         self.sent = 0
         self.received = 0
         self.duration = Histogram(DURATIONS)
@@ -45,9 +44,13 @@ class _Series:
         self.overhead = Histogram(OVERHEADS)
         self.queue = Histogram(DURATIONS)
 
+    def fold(self) -> None:
+        for histogram in (self.duration, self.first, self.overhead, self.queue):
+            histogram.fold()
 
-class _User:
-    """One person."""
+
+class _Use:
+    """What one person has of one service."""
 
     __slots__ = ("requests", "units")
 
@@ -66,16 +69,18 @@ class Metrics(Collector):
     further: list[Collector] = field(factory=list)
     """Who else has something to tell: what the gate itself is like at this moment."""
     _services: dict[str, _Series] = field(factory=dict, init=False)
-    _users: dict[str, _User] = field(factory=dict, init=False)
+    _uses: dict[tuple[str, str], _Use] = field(factory=dict, init=False)
+    """By service and user."""
+    _counted: int = field(default=0, init=False)
     _attempts: dict[str, int] = field(factory=dict, init=False)
-    _fold: Fold = field(init=False)
-    _folded_users: Fold = field(factory=lambda: Fold(USERS), init=False)
+    _models: Fold = field(init=False)
+    _users: Fold = field(factory=lambda: Fold(USERS), init=False)
     _genai: GenAI = field(init=False)
     _registry: CollectorRegistry = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._fold = Fold(self.models)
-        self._genai = GenAI(self._fold, dict(self.providers))
+        self._models = Fold(self.models)
+        self._genai = GenAI(self._models, dict(self.providers))
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         self._registry.register(ProcessCollector(registry=None))
@@ -96,32 +101,43 @@ class Metrics(Collector):
         one.sent += outcome.sent
         one.received += outcome.received
         one.duration.observe(outcome.seconds)
+        self._counted += 1
+        if self._counted >= FOLD:
+            self._fold_all()
         if outcome.reason:
             one.refusals[outcome.reason] = one.refusals.get(outcome.reason, 0) + 1
         if outcome.ended != "complete":
             one.ended[outcome.ended] = one.ended.get(outcome.ended, 0) + 1
-        if outcome.first_byte is not None:
-            one.first.observe(outcome.first_byte)
-        if outcome.overhead is not None:
-            one.overhead.observe(outcome.overhead)
+        first, overhead = outcome.first_byte, outcome.overhead
+        if first is not None:
+            one.first.observe(first)
+        if overhead is not None:
+            one.overhead.observe(overhead)
             one.queue.observe(outcome.queued)
         caller = exchange.caller
         if caller is not None and route is not None:
-            self._by_caller(outcome, one, service, caller.key.user)
-
-    def _by_caller(self, outcome: Outcome, one: _Series, service: str, name: str) -> None:
-        user = self._users.get(name)
-        if user is None:
-            name = self._folded_users.name(name, True)
-            user = self._users.setdefault(name, _User())
-        user.requests += 1
-        units, model = outcome.units, outcome.exchange.model
-        if units:
-            for each in (one.units, user.units):
+            use = self._uses.get((service, caller.key.user)) or self._use(service, caller.key.user)
+            use.requests += 1
+            units, model = outcome.units, exchange.model
+            if units:
+                sums = use.units
                 for unit, amount in units.items():
-                    each[unit] = each.get(unit, 0.0) + amount
-        if units or model:
-            self._genai.tell(outcome, service, self._fold.name(model, outcome.status < 300) if model else "unknown")
+                    sums[unit] = sums.get(unit, 0.0) + amount
+            if units or model:
+                self._genai.tell(outcome, service, self._models.name(model, status < 300) if model else "unknown")
+
+    def _use(self, service: str, name: str) -> _Use:
+        mark = (service, self._users.name(name, True))
+        use = self._uses.get(mark)
+        if use is None:
+            use = self._uses[mark] = _Use()
+        return use
+
+    def _fold_all(self) -> None:
+        self._counted = 0
+        for one in self._services.values():
+            one.fold()
+        self._genai.fold()
 
     def attempt(self, attempt: Attempt) -> None:
         """Count one attempt to get in."""
@@ -185,16 +201,23 @@ class Metrics(Collector):
         yield from (requests, refusals, ended, sent, received, attempts, *histograms.values())
 
     def _units(self) -> Iterator[Metric]:
-        units = CounterMetricFamily("aigate_units", "What requests cost, by unit.", labels=("service", "unit"))
-        for service, one in self._services.items():
-            for unit, amount in one.units.items():
-                units.add_metric((service, unit), amount)
-        requests = CounterMetricFamily("aigate_user_requests", "Requests that were let in, by user.", labels=("user",))
-        by_user = CounterMetricFamily(
-            "aigate_user_units", "What users' requests cost, by unit.", labels=("user", "unit")
-        )
-        for name, user in self._users.items():
-            requests.add_metric((name,), user.requests)
-            for unit, amount in user.units.items():
-                by_user.add_metric((name, unit), amount)
-        yield from (units, requests, by_user)
+        by_service: dict[tuple[str, str], float] = {}
+        by_user: dict[tuple[str, str], float] = {}
+        requests: dict[str, int] = {}
+        for (service, user), use in self._uses.items():
+            requests[user] = requests.get(user, 0) + use.requests
+            for unit, amount in use.units.items():
+                by_service[service, unit] = by_service.get((service, unit), 0.0) + amount
+                by_user[user, unit] = by_user.get((user, unit), 0.0) + amount
+        asked = CounterMetricFamily("aigate_user_requests", "Requests that were let in, by user.", labels=("user",))
+        for user, count in requests.items():
+            asked.add_metric((user,), count)
+        yield asked
+        for name, told, label, sums in (
+            ("aigate_units", "What requests cost, by unit.", "service", by_service),
+            ("aigate_user_units", "What users' requests cost, by unit.", "user", by_user),
+        ):
+            family = CounterMetricFamily(name, told, labels=(label, "unit"))
+            for labels, amount in sums.items():
+                family.add_metric(labels, amount)
+            yield family

@@ -155,3 +155,16 @@ def test_promtool_finds_nothing_to_say(need):
     ours = [line for line in said.splitlines() if re.match(r"(aigate|gen_ai)", line)]
     assert ran.returncode in (0, 3) and not ours, said
     assert shutil.which("promtool")
+
+
+def test_values_wait_in_bounds_and_are_counted_right():
+    from edge.observe.histogram import FOLD, Histogram
+
+    metrics, slow = Metrics(), Histogram((1.0, 2.0))
+    for number in range(FOLD * 3 + 5):
+        metrics(outcome(seconds=number / 1000))
+        slow.observe(number % 3 + 0.5)
+    assert len(metrics._services["chat"].duration._values) < FOLD
+    assert page(metrics)["aigate_http_request_duration_seconds_count"][labels(service="chat")] == FOLD * 3 + 5
+    slow.fold()
+    assert sum(slow.counts) == FOLD * 3 + 5 and max(slow.counts) - min(slow.counts) <= 1
