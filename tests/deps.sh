@@ -2,7 +2,7 @@
 # Installs the servers and clients that the tests use, from Debian's own packages. Nothing that was not running is left running.
 set -e
 
-packages=(python3-venv curl openssl nghttp2-client nginx-light caddy haproxy redis-server prometheus fail2ban)
+packages=(python3-venv curl openssl nginx-light caddy haproxy redis-server prometheus fail2ban)
 
 missing=()
 for package in "${packages[@]}"; do
