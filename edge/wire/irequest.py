@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, IPullProducer
-from twisted.internet.task import CooperativeTask, cooperate
+from twisted.internet.task import Clock, CooperativeTask, cooperate
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IRequest
@@ -183,7 +183,8 @@ def render_stock(
     stock.requestReceived(request.verb.encode("ascii"), request.target, b"HTTP/1.0")
 
 
-_SITE: Final = Site(Resource())
+# Without a clock it would import the reactor, before anybody has chosen one; it never asks this one for anything.
+_SITE: Final = Site(Resource(), reactor=Clock())
 _SITE.displayTracebacks = False
 
 
