@@ -111,7 +111,7 @@ def assemble(
     bounds = Bounds(config.edge.answer_head, config.edge.answer_header_count, config.edge.informational)
     outward = partial(upstream_client, reactor, fast, upstream_creator, bounds=bounds)
     counting = limiting(reactor, config, data, in_thread, now)
-    services = all_services(reactor, config, settled, registry, data, outward, door, counting, now)
+    services = all_services(reactor, config, settled, registry, data, outward, door, counting, now, watching.trace)
 
     listeners: Listeners
 

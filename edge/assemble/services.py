@@ -20,7 +20,7 @@ from edge.backends.upstreams import Upstreams
 from edge.backends.way import Way
 from edge.config.schema import Config, ServiceConfig
 from edge.config.services import Settled
-from edge.core.exchange import Route
+from edge.core.exchange import Arrival, Route
 from edge.core.jobs import ANSWER
 from edge.core.models import filter_models
 from edge.core.routing import route_to
@@ -91,8 +91,10 @@ def all_services(
     door: Door,
     limiting: Limiting,
     now: Callable[[], float],
+    trace: Callable[[Arrival], bytes] | None = None,
 ) -> Services:
-    """Makes them; nothing is asked of any server yet. `outward` makes a client that keeps connections for so many seconds."""
+    """Makes them; nothing is asked of any server yet. `outward` makes a client that keeps connections for so many seconds;
+    `trace` says what `traceparent` tells them."""
     made = Services()
     for name, one in config.services.items():
         client = made.clients[name] = outward(one.timeouts.keepalive)
@@ -103,7 +105,7 @@ def all_services(
         service = made.services[name] = configure(registry, settled, name, one, bench)
         resource = service.resource
         if resource is None:
-            resource = _forward(reactor, config, name, service, client, made)
+            resource = _forward(reactor, config, name, service, client, made, trace)
         turns = _turns(reactor, name, one, service, limiting, now, _holding(reactor, one, service, client))
         made.guards[name] = Guard(resource, door, service.traits, turns=turns)
         made.routes.append(route_of(service, settled[name]))
@@ -111,7 +113,13 @@ def all_services(
 
 
 def _forward(
-    reactor: Any, config: Config, name: str, service: Service, client: UpstreamClient, made: Services
+    reactor: Any,
+    config: Config,
+    name: str,
+    service: Service,
+    client: UpstreamClient,
+    made: Services,
+    trace: Callable[[Arrival], bytes] | None,
 ) -> Forward:
     one = config.services[name]
     traits = service.traits
@@ -124,6 +132,7 @@ def _forward(
     return Forward(
         name, made.upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
         identity if one.identify else None, filter_models, one.connections, one.timeouts.total, config.edge.tunnel_idle,
+        trace,
     )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from attrs import frozen
 from edge import __version__
 from edge.admin.ops import Page, metrics_page, report_page
 from edge.config.schema import Config, LogConfig
-from edge.core.exchange import Outcome
+from edge.core.exchange import Arrival, Outcome
+from edge.errors import ConfigError
 from edge.observe.access import common_line, json_line
 from edge.observe.audit import AuditTrail
 from edge.observe.auditing import Auditing
@@ -53,6 +54,8 @@ class Observed:
     logs: tuple[LineLog, ...]
     audit: Auditing
     using: Using | None
+    trace: Callable[[Arrival], bytes] | None
+    """What services are told of the trace of a request, where there are traces."""
 
     def refuses(self) -> bool:
         """Whether nobody may be let in now, since it could not be put on record."""
@@ -131,6 +134,9 @@ def observed(
     if config.usage.enabled:
         using = Using(usage_store(config, data), Batch, tuple(config.services), now)
         sinks.append(using)
+    tracing = traces(config)
+    if tracing is not None:
+        sinks.append(tracing)
     workers = [
         Worker("logs", each([log.flush for log in logs])),
         Worker("audit", audit.flush, 0.5, audit.finish),
@@ -147,7 +153,7 @@ def observed(
         **{log.path.stem: float(bool(log.problem)) for log in logs},
     }
     return Observed(
-        Observing(tuple(logs), tuple(workers)),
+        Observing(tuple(logs), tuple(workers), tracing),
         (*access, *sinks),
         tuple(access),
         Attempts(tuple(takers)),
@@ -157,6 +163,7 @@ def observed(
         tuple(logs),
         audit,
         using,
+        None if tracing is None else tracing.traceparent,
     )
 
 
@@ -165,6 +172,19 @@ def _digest(file: Path | None) -> str:
         return sha256(file.read_bytes()).hexdigest() if file else ""
     except OSError:
         return ""
+
+
+def traces(config: Config) -> Any:
+    """What sends spans to the configured collector, None where there is none. Raises ConfigError."""
+    if not config.trace.endpoint:
+        return None
+    try:
+        from edge.observe.tracing import Tracing
+    except ImportError:
+        raise ConfigError("trace.endpoint", "traces need what `pip install 'aigate[traces]'` brings") from None
+    kinds = {name: one.plugin for name, one in config.services.items()}
+    trace = config.trace
+    return Tracing(trace.endpoint, trace.sample, trace.service_name, trace.queue, kinds)
 
 
 def access_log(config: LogConfig, folder: Path, now: Callable[[], float]) -> tuple[LineLog, Sink]:

@@ -1,6 +1,7 @@
 """All that watches a gate, as one service: what requests and attempts are told to, and the threads that write it down."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from attrs import define, field
 from twisted.application.service import Service
@@ -32,6 +33,13 @@ class Attempts:
                 self.log.failure("An attempt could not be written down")
 
 
+class Threaded(Protocol):
+    """What begins and ends with the gate: a Worker, or what sends traces."""
+
+    def start(self) -> None: ...
+    def finish(self) -> None: ...
+
+
 @define(eq=False)
 class Observing(Service):
     """The threads that write. They begin before any request comes and end after the last: first among the gate's
@@ -39,11 +47,12 @@ class Observing(Service):
 
     logs: Sequence[LineLog]
     workers: Sequence[Worker]
+    tracing: Threaded | None = None
 
     def startService(self) -> None:
         """Begin to write. Everything that was told before is written too."""
         super().startService()  # type: ignore[no-untyped-call]
-        for worker in self.workers:
+        for worker in (*self.workers, *([self.tracing] if self.tracing else [])):
             worker.start()
 
     def reopen(self) -> None:
@@ -54,7 +63,7 @@ class Observing(Service):
     def stopService(self) -> None:
         """Write what is left; each thread gets a few seconds for it."""
         super().stopService()  # type: ignore[no-untyped-call]
-        for worker in self.workers:
+        for worker in (*self.workers, *([self.tracing] if self.tracing else [])):
             worker.finish()
 
 

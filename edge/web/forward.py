@@ -15,11 +15,12 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from edge.core.exchange import Caller
+from edge.core.exchange import Arrival, Caller
 from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, sent_on
 from edge.core.headers import Fields, Pair
 from edge.core.meters import Meter
 from edge.core.refusal import Refusal
+from edge.core.tracing import traced
 from edge.interfaces import IStreamed
 from edge.web.cut import cut
 from edge.web.drive import drive
@@ -125,6 +126,8 @@ class Forward:
     """Seconds for the whole answer."""
     tunnel_idle: float = 86400.0
     """Seconds that a tunnel may be silent."""
+    trace: Callable[[Arrival], bytes] | None = None
+    """What `traceparent` tells the service, where requests are traced."""
     isLeaf = True
     log: Logger = field(factory=lambda: Logger(namespace="aigate.forward"))
     _backend: Pair = field(init=False)
@@ -330,6 +333,8 @@ class Forward:
             pairs = [pair for pair in pairs if pair[0].lower() not in _PACKED]
         if self.identity is not None and exchange.caller is not None:
             pairs += self.identity(exchange.caller)
+        if self.trace is not None:
+            pairs = traced(pairs, request.fields, self.trace(arrival))
         pairs += self.fields
         return pairs
 

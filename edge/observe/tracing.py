@@ -1,0 +1,128 @@
+"""Requests as spans for an OpenTelemetry collector, over HTTP. Needs the extra `traces`.
+
+The spans wait in a bounded queue of the SDK's, and a thread of its own sends them: what does not fit is dropped.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import define, field
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from edge import __version__
+from edge.core.exchange import Arrival, Outcome
+from edge.core.tracing import span_of
+from edge.observe.access import LONGEST_TARGET, shown
+from edge.observe.genai import operation
+
+EVERY: Final = 2000
+"""Milliseconds between two sendings."""
+BATCH: Final = 256
+TIMEOUT: Final = 5
+"""Seconds that a collector has to take a batch."""
+_SCOPE: Final = InstrumentationScope("aigate", __version__)
+
+
+@define(eq=False)
+class Tracing:
+    """A sink of outcomes, and what the services behind are told. `providers` names the kind of each service."""
+
+    endpoint: str
+    share: float
+    name: str
+    queue: int
+    providers: Mapping[str, str] = field(factory=dict)
+    _salt: bytes = field(factory=lambda: secrets.token_bytes(32), init=False, repr=False)
+    _processor: BatchSpanProcessor | None = field(default=None, init=False, repr=False)
+    _resource: Resource = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._resource = Resource.create({"service.name": self.name, "service.version": __version__})
+
+    def traceparent(self, arrival: Arrival) -> bytes:
+        """What the service behind is told of the trace."""
+        return span_of(arrival, self._salt, self.share).traceparent
+
+    def start(self) -> None:
+        """Begin to send; after the last fork, since threads do not survive one."""
+        exporter = OTLPSpanExporter(endpoint=self.endpoint, timeout=TIMEOUT)
+        self._processor = BatchSpanProcessor(
+            exporter,
+            max_queue_size=self.queue,
+            schedule_delay_millis=EVERY,
+            max_export_batch_size=min(BATCH, self.queue),
+        )
+
+    def finish(self) -> None:
+        """Send what waits, within a few seconds, and end."""
+        processor, self._processor = self._processor, None
+        if processor is not None:
+            processor.shutdown()  # type: ignore[no-untyped-call]
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Tell of one request, where its trace is sampled; strangers' requests only by our own choice."""
+        exchange, processor = outcome.exchange, self._processor
+        if processor is None or exchange.route is None:
+            return
+        arrival = exchange.arrival
+        ours = span_of(arrival, self._salt, self.share)
+        if not ours.sampled or (exchange.caller is None and ours.parent is not None):
+            return
+        context = SpanContext(ours.trace, ours.span, False, TraceFlags(TraceFlags.SAMPLED))
+        parent = None
+        if ours.parent is not None:
+            parent = SpanContext(ours.trace, ours.parent, True, TraceFlags(TraceFlags.SAMPLED))
+        begun = int(arrival.at * 1e9)
+        failed = outcome.status >= 500 or outcome.ended not in ("complete", "refused")
+        what = operation(arrival.path)
+        made = ReadableSpan(
+            name=f"{what} {exchange.model}"
+            if what and exchange.model
+            else what or f"{arrival.method} {exchange.route.service}",
+            context=context,
+            parent=parent,
+            resource=self._resource,
+            attributes=self._attributes(outcome, what),
+            kind=SpanKind.CLIENT if what else SpanKind.SERVER,
+            status=Status(StatusCode.ERROR, outcome.reason or outcome.ended) if failed else Status(StatusCode.UNSET),
+            start_time=begun,
+            end_time=begun + int(outcome.seconds * 1e9),
+            instrumentation_scope=_SCOPE,
+        )
+        processor.on_end(made)
+
+    def _attributes(self, outcome: Outcome, what: str) -> dict[str, str | int | float]:
+        exchange, units = outcome.exchange, outcome.units
+        arrival, caller = exchange.arrival, exchange.caller
+        made: dict[str, str | int | float] = {
+            "http.request.method": arrival.method,
+            "http.response.status_code": outcome.status,
+            "url.path": shown(arrival.path, LONGEST_TARGET),
+            "client.address": arrival.client,
+            "aigate.request.id": shown(arrival.id.encode(), LONGEST_TARGET),
+            "aigate.queue.seconds": outcome.queued,
+        }
+        if exchange.route is not None:
+            made["aigate.service"] = exchange.route.service
+        if caller is not None:
+            made |= {"enduser.id": caller.user, "aigate.key.id": caller.key_id}
+        if exchange.upstream is not None:
+            made["server.address"] = exchange.upstream
+        if outcome.reason or outcome.status >= 500:
+            made["error.type"] = outcome.reason or str(outcome.status)
+        if what and exchange.route is not None:
+            made["gen_ai.operation.name"] = what
+            made["gen_ai.provider.name"] = self.providers.get(exchange.route.service, exchange.route.service)
+            if exchange.model:
+                made["gen_ai.request.model"] = shown(exchange.model.encode("utf-8", "replace"), 200)
+            if "prompt_tokens" in units:
+                made["gen_ai.usage.input_tokens"] = int(units["prompt_tokens"])
+            if "completion_tokens" in units:
+                made["gen_ai.usage.output_tokens"] = int(units["completion_tokens"])
+        return made
