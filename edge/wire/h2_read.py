@@ -36,8 +36,12 @@ _SMALL: Final = 256
 """Payload below which a DATA frame counts as a tenth of a control frame: 100 a second go on for ever, a flood does not."""
 _MANY_SETTINGS: Final = 120
 """Bytes of one SETTINGS frame (20 settings) from which on it counts as several."""
-_TURN: Final = 50
-"""Requests that are taken before the reactor's other work has its turn."""
+_TURN: Final = 1000
+"""Work that is done before the reactor's other work has its turn: about 5 ms, in units of one frame."""
+_REQUEST: Final = 20
+"""What one request counts as."""
+_CODED: Final = 10
+"""Bytes of a header block that count as one frame."""
 
 _PREFACE, _SETTINGS, _OPEN = range(3)
 
@@ -59,7 +63,7 @@ class Reader:
         self._deadline = self._now() + limits.head_timeout
         self._seen = 0
         self._progress = (0.0, 0)
-        self._requests = 0
+        self._work = 0.0
         self._handlers = (
             self._on_data,
             self._on_headers,
@@ -78,7 +82,7 @@ class Reader:
         self._buffer += data
 
     def feed(self, data: bytes) -> bool:
-        """Takes bytes of the client; True if there were so many requests in them that the rest is for another turn.
+        """Takes bytes of the client; True if there was so much work in them that the rest is for another turn.
 
         Raises H2Error.
         """
@@ -86,7 +90,7 @@ class Reader:
             data = self._buffer + data
         at, end = 0, len(data)
         connection = self._connection
-        self._requests = 0
+        self._work = 0
         try:
             if self._state == _PREFACE:
                 if not data.startswith(PREFACE[:end]):
@@ -109,7 +113,8 @@ class Reader:
                 self._frame(kind, flags, number & 0x7FFFFFFF, payload)
                 if connection.closed:
                     return False
-                if self._requests >= _TURN:
+                self._work += 1
+                if self._work >= _TURN:
                     return bool(end > at)
         finally:
             self._buffer = b"" if connection.closed else data[at:]
@@ -224,6 +229,7 @@ class Reader:
 
     def _on_block(self, flags: int, number: int, block: bytes) -> None:
         """A complete header block: a request, or trailers."""
+        self._work += len(block) / _CODED
         pairs, cut = self._decoder.decode(block)
         ended = bool(flags & frames.END_STREAM)
         stream = self._streams.get(number)
@@ -231,7 +237,7 @@ class Reader:
             self._on_trailers(stream, pairs, cut, ended)
         elif number > self._connection.last:
             self._connection.last = number
-            self._requests += 1
+            self._work += _REQUEST
             self._connection.take_request(number, pairs, cut, ended)
         elif number in self._connection.ended:
             self._budget.control(self._now())

@@ -13,10 +13,14 @@ from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from edge.core.headers import Pair
-from edge.wire.h2_frames import COMPRESSION_ERROR, H2Error
+from edge.wire.h2_frames import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, H2Error
 
 TABLE: Final = 4096
 """Bytes of the dynamic table that a client may fill, the protocol's default."""
+_BOMB: Final = 4
+"""How many times larger than what is kept a list may be: an honest one is hardly larger than its block."""
+_MOST_SIZES: Final = 2
+"""Changes of the table's size in one block: the least and the last are enough (RFC 7541 4.2)."""
 _STATIC: Final[tuple[Pair, ...]] = ((b"", b""), *HeaderTable.STATIC_TABLE)
 _STATIC_SIZE: Final = len(_STATIC)
 
@@ -76,7 +80,7 @@ class Decoder:
     def decode(self, block: bytes) -> tuple[list[Pair], bool]:
         """The fields of a block, and whether they were more than is kept: then the list is cut, yet all were read.
 
-        Raises H2Error for what is malformed.
+        Raises H2Error for what is malformed, and for a list that is many times larger than what is kept.
         """
         try:
             return self._decode(block)
@@ -90,7 +94,8 @@ class Decoder:
         entries = self._entries
         room = self._most
         at, end = 0, len(block)
-        started = False
+        sizes = 0
+        least = -_BOMB * room
         while at < end:
             byte = block[at]
             if byte & 0x80:
@@ -103,8 +108,9 @@ class Decoder:
                     raise H2Error(COMPRESSION_ERROR, "a header block names entry 0")
                 pair = _STATIC[index] if index < _STATIC_SIZE else entries[index - _STATIC_SIZE]
             elif byte & 0x60 == 0x20:
-                if started:
-                    raise H2Error(COMPRESSION_ERROR, "a table size changes inside a header block")
+                sizes += 1
+                if sizes > _MOST_SIZES:
+                    raise H2Error(COMPRESSION_ERROR, "a table size changes inside a header block, or time and again")
                 self._table, at = _integer(block, at, 0x1F)
                 if self._table > TABLE:
                     raise H2Error(COMPRESSION_ERROR, "the table is larger than was allowed")
@@ -124,10 +130,12 @@ class Decoder:
                     entries.appendleft(pair)
                     if self._size > self._table:
                         self._shrink()
-            started = True
+            sizes = _MOST_SIZES
             room -= 32 + len(pair[0]) + len(pair[1])
             if room >= 0:
                 pairs.append(pair)
+            elif room < least:
+                raise H2Error(ENHANCE_YOUR_CALM, "a header block unfolds to many times its size")
         return pairs, room < 0
 
     def _shrink(self) -> None:

@@ -57,6 +57,7 @@ class Wire:
         self.closing = False
         self.aborted = False
         self.held = False
+        self.holds = 0
 
     def write(self, data):
         assert type(data) is bytes and data
@@ -81,6 +82,7 @@ class Wire:
     def pauseProducing(self):
         assert not self.held
         self.held = True
+        self.holds += 1
 
     def resumeProducing(self):
         self.held = False

@@ -120,7 +120,11 @@ def test_a_list_that_is_cut_is_the_beginning_and_keeps_the_table(sent, most):
             whole = [tuple(pair) for pair in theirs.decode(block, raw=True)]
         except HPACKError:
             return
-        pairs, cut = ours.decode(block)
+        try:
+            pairs, cut = ours.decode(block)
+        except H2Error:
+            assert sum(32 + len(name) + len(value) for name, value in whole) > 5 * most
+            return
         assert pairs == whole[: len(pairs)] and cut == (pairs != whole)
         assert sum(32 + len(name) + len(value) for name, value in pairs) <= most
         assert list(ours._entries) == [tuple(pair) for pair in theirs.header_table.dynamic_entries]
