@@ -14,7 +14,7 @@ from edge.wire.h2_frames import (
     WINDOW_UPDATE,
     rst_stream,
 )
-from tests.wire.h2_client import POST, Raw, Sink, Source, Talk, data, frame, window
+from tests.wire.h2_client import POST, Raw, Sink, Source, Talk, data, frame, reset, window
 
 INITIAL = SettingCodes.INITIAL_WINDOW_SIZE
 SET_INITIAL = 4
@@ -282,3 +282,58 @@ def test_a_body_with_no_taker_is_read_away_while_the_answer_is_made():
         kind == WINDOW_UPDATE and number for kind, _, number, _ in found
     )
     assert rst_stream(1, INTERNAL_ERROR) not in found
+
+
+def _early(raw, number):
+    """An upload that is refused on its head, and goes on in one of the ways that clients do."""
+    length = ("content-length", "3000") if number % 3 else ("x", "y")
+    raw.send(raw.headers(number, [*POST, length], end=False))
+    padded = frame(DATA, 8, number, b"\x09" + b"d" * 990 + bytes(9))
+    match number // 2 % 6:
+        case 0:
+            raw.send(padded, data(number, b"d" * 2010, end=True))
+        case 1:
+            raw.send(padded, padded, reset(number))
+        case 2:
+            raw.send(reset(number), padded, padded)
+        case 3:
+            raw.send(padded + data(number, b"d" * 5000) + data(number, b"late"))
+        case 4:
+            raw.send(data(number, b"d" * 3000), raw.headers(number, [("x", "y")]))
+        case _:
+            raw.send(padded, window(number, 0), padded)
+
+
+def _refused(request):
+    request.reply(401, [], b"no key")
+
+
+def _held(request):
+    Sink().drink(request).producer.pauseProducing()
+
+
+@pytest.mark.parametrize(
+    "handle", [_refused, _held, lambda request: request.abort()], ids=["refused", "held", "broken"]
+)
+def test_ten_thousand_uploads_that_come_to_nothing_leave_the_windows_whole(handle):
+    raw = Raw(handle)
+    given = 0
+    for number in range(1, 20_001, 2):
+        _early(raw, number)
+        raw.clock.advance(0.2)
+        if number % 101 == 0:
+            raw.wait(1)
+        for stream in tuple(raw.http2.streams.values())[:-20]:
+            stream.abort()
+        given += sum(int.from_bytes(payload, "big") for kind, _, at, payload in raw.frames() if (kind, at) == (8, 0))
+    for stream in tuple(raw.http2.streams.values()):
+        stream.abort()
+    assert raw.goaway() is None and not raw.wire.closing and raw.http2.last == 19_999
+    inbound, sender = raw.http2.inbound, raw.http2.sender
+    assert inbound._held == 0 and inbound.left + inbound._owed == inbound.size and inbound._owed * 4 < inbound.size
+    assert given > 10_000_000 and not sender.queued and not sender.ready and not sender.blocked
+    assert len(raw.http2.ended) <= 256 and not raw.clock.getDelayedCalls()
+    raw.send(window(0, 10_000_000))
+    raw.hand.do = lambda request: Sink().drink(request).done or None
+    raw.send(raw.headers(20_001, POST, end=False), *[data(20_001, bytes(16_384))] * 10)
+    assert raw.request.body.received == 163_840
