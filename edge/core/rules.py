@@ -124,19 +124,26 @@ def _scope(key: Key, rule: Rule) -> Refusal | None:
 
 def _method(key: Key, exchange: Exchange) -> Refusal | None:
     method = exchange.arrival.method
-    if not key.methods or method in key.methods or (method == "HEAD" and "GET" in key.methods):
+    # A key's methods and paths are those of its services; the gate's own addresses are for every valid key.
+    if (
+        exchange.route is None
+        or not key.methods
+        or method in key.methods
+        or (method == "HEAD" and "GET" in key.methods)
+    ):
         return None
     return Refusal("path-not-allowed", f"This key may not use the method {method}.", retry=False)
 
 
 def _path(key: Key, exchange: Exchange) -> Refusal | None:
-    if not key.paths or _allowed(key.paths, exchange):
+    if exchange.route is None or not key.paths or _allowed(key.paths, exchange):
         return None
     return Refusal("path-not-allowed", "This key may not use this path.", retry=False)
 
 
 def _allowed(patterns: tuple[str, ...], exchange: Exchange) -> bool:
-    judged = forms(exchange.arrival.path[len(exchange.route.prefix) if exchange.route else 0 :] or b"/")
+    prefix = exchange.route.prefix if exchange.route else b""
+    judged = forms(exchange.arrival.path[len(prefix) :] or b"/")
     # A path with two readings must be allowed in both, and one that leads elsewhere is in none.
     return not isinstance(judged, Refusal) and all(
         any(fnmatchcase(path, pattern) for pattern in patterns) for path in judged

@@ -195,12 +195,11 @@ class Guard:
         if request.upgrade is not None and request.protocol == "HTTP/2.0" and not self._switches(request.upgrade):
             # An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4).
             return Refusal("path-not-allowed", "this service does not switch to this protocol", retry=False)
-        length = request.body.length
-        if isinstance(length, int):
-            if length > door.body:
-                return Refusal("body-too-large", f"the body is larger than {door.body} bytes", retry=False)
-        else:
-            request.body.most = door.body
+        body = request.body
+        # What came together with the head is there already.
+        if (body.length if isinstance(body.length, int) else body.received) > door.body:
+            return Refusal("body-too-large", f"the body is larger than {door.body} bytes", retry=False)
+        body.most = door.body
         self._open(request, found.key.id)
         return None
 

@@ -176,11 +176,22 @@ def render_stock(
     stock._under = (resource, prepath, postpath)
     for name, value in request.fields if fields is None else fields:
         stock.requestHeaders.addRawHeader(name, value)
+    name, port = _named(request)
+    stock.setHost(name, port, request.channel.origin.secure)
     stock.parseCookies()
     stock.gotLength(len(body))
     stock.handleContentChunk(body)
     request.gone = stock.connectionLost
     stock.requestReceived(request.verb.encode("ascii"), request.target, b"HTTP/1.0")
+
+
+def _named(request: Request) -> tuple[bytes, int]:
+    """The host and the port by which the client knows the gate, which need not be those that it listens on."""
+    authority = request.authority
+    name, mark, port = authority.rpartition(b":")
+    if mark and port.isdigit():
+        return name, int(port)
+    return authority, 443 if request.channel.origin.secure else 80
 
 
 # Without a clock it would import the reactor, before anybody has chosen one; it never asks this one for anything.
