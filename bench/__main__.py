@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import venv
 from bench.cases import CASES
-from bench.peers import PEERS, OtherGate
+from bench.peers import PEERS, Gate, OtherGate
 from bench.report import chart, table
 from bench.rounds import as_json, measure
 from bench.stub import Stub
@@ -22,12 +22,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of load in each round")
     parser.add_argument("--against", type=Path, help="another checkout of the gate, which takes part as `other`")
+    parser.add_argument("--python", help="the interpreter of the gate, of this one's version")
     parser.add_argument("--json", action="store_true", help="figures of every round instead of tables")
     parser.add_argument("--chart", type=Path, help="writes an SVG")
     parser.add_argument("--install", action="store_true", help="installs the peers that come from PyPI")
     given = parser.parse_args()
     if given.install:
         venv.install()
+    if given.python:
+        Gate.python = given.python
     cases, peers = given.cases.split(","), given.peers.split(",")
     if given.against is not None:
         OtherGate.tree = given.against.resolve()

@@ -117,7 +117,8 @@ class Stream:
 
 def streams(target: Target, count: str, events: str, interval: str) -> dict[str, Any]:
     """Streams side by side; the delay of an event is from its sending at the service to its reading here."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     poll = select.epoll()
     open_: dict[int, Stream] = {}
     for _ in range(int(count)):
@@ -192,8 +193,8 @@ def download(target: Target, count: str) -> dict[str, Any]:
             data += _more(sock)
         head, _, body = data.partition(b"\r\n\r\n")
         found = re.search(rb"(?i)content-length: *(\d+)", head)
-        if found is None:
-            raise SystemExit("no length")
+        if found is None or b" 200 " not in head[:16]:
+            raise SystemExit(f"refused: {head[:80]!r}")
         left = int(found[1]) - len(body)
         got += int(found[1])
         while left:

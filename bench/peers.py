@@ -102,6 +102,8 @@ class Gate(Peer):
     http2 = True
     tree = ROOT
     fast = True
+    python = sys.executable
+    """The interpreter; one that is not this environment's gets its packages by PYTHONPATH."""
 
     def start(self) -> None:
         folder = self.folder
@@ -112,6 +114,7 @@ class Gate(Peer):
             f'[listen]\nhttps = "127.0.0.1:{self.port}"\nops = ""\n'
             f"[transport]\nfast = {str(self.fast).lower()}\n"
             '[limits]\nrequests = "1000000000/minute"\nbody = "8 GiB"\n'
+            '[log]\nconsole = "off"\n'
             "[edge]\nconnections = 20000\nconnections_per_address = 20000\nkeepalive_requests = 100000000\n"
             f'[services.bench]\nplugin = "http"\nroute = "/bench/api"\nupstreams = ["{upstream}"]\n{ca}'
             "options = { websocket = true }\n"
@@ -119,8 +122,9 @@ class Gate(Peer):
             "concurrency = 20000\n"
         )
         config.chmod(0o600)
-        environ = {"PYTHONPATH": str(self.tree), "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-        command = [sys.executable, "-m", "edge.cli"]
+        path = ":".join([str(self.tree), *(each for each in sys.path if each.endswith("site-packages"))])
+        environ = {"PYTHONPATH": path, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        command = [self.python, "-m", "edge.cli"]
         places = ["--config", str(config), "--data", str(folder / "data")]
         made = subprocess.run(
             [*command, "keys", "create", "--user", "bench", "--service", "*", "--json", *places],
@@ -149,10 +153,11 @@ class OtherGate(Gate):
     """Another checkout of the gate: `--against FOLDER` sets its tree."""
 
     name = "aigate, other tree"
+    python = sys.executable
 
     @classmethod
     def missing(cls) -> str:
-        return "" if cls.tree != ROOT else "no --against FOLDER"
+        return "" if cls.tree != ROOT or cls.python != Gate.python else "no --against FOLDER"
 
 
 class Nginx(Peer):

@@ -62,7 +62,9 @@ class Stub:
         folder = self.folder
         files = folder / "files"
         files.mkdir(parents=True)
-        folder.chmod(0o755)
+        for each in (folder, folder.parent):
+            # nginx's workers are not root, and no one else's.
+            each.chmod(0o755)
         for name, size in (("64k", 64 * 1024), ("10m", 10 * 1024**2)):
             (files / name).write_bytes(b"x" * size)
         self.certificate, self.key = certificate(folder)
