@@ -202,14 +202,29 @@ _SITE.displayTracebacks = False
 class WebRequest(Request):
     """Our request, with twisted.web's `IRequest` behind it for whoever asks."""
 
-    def __getattr__(self, name: str) -> Any:
-        # Only names that our own request does not have come here.
-        if name not in _FACE:
-            raise AttributeError(name)
-        stock = self.__dict__.get("_stock")
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class _Behind:
+    """One of twisted.web's names. A `__getattr__` would say the same, and slow down every access to any attribute."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, request: WebRequest | None, owner: type[WebRequest]) -> Any:
+        if request is None:
+            return self
+        stock = request.__dict__.get("_stock")
         if stock is None:
-            stock = self.__dict__["_stock"] = stock_request(self)
-        return getattr(stock, name)
+            stock = request.__dict__["_stock"] = stock_request(request)
+        return getattr(stock, self._name)
 
 
+for _name in _FACE:
+    if not hasattr(WebRequest, _name):
+        setattr(WebRequest, _name, _Behind(_name))
 classImplements(WebRequest, IRequest)
