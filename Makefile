@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 SOURCES := pyproject.toml setup.py
 
-.PHONY: help run test test-deps test-real check lint types arrows coverage clean
+.PHONY: help run test test-deps test-real bench check lint types arrows coverage clean
 .DELETE_ON_ERROR:
 
 help: ## Tell what there is
@@ -34,6 +34,9 @@ test-deps: ## Install the servers and clients that tests use (Debian packages, a
 test-real: $(VENV)/.tests ## Ask a real model through the gate (makes the server once: ten minutes, 700 MB)
 	@PYTHON=$(abspath $(BIN)/python) tests/real/prepare.sh $(CACHE)/real
 	AIGATE_REAL=$(CACHE)/real $(BIN)/python -m pytest -q -m real tests/real $(ARGS)
+
+bench: $(VENV)/.tests ## Measure the gate beside nginx, Caddy and others (needs wrk, h2load, nginx, caddy; ARGS=--help)
+	$(BIN)/python -m bench $(ARGS)
 
 check: lint types arrows coverage ## Lint, types, arrows between the rooms, branch coverage
 
