@@ -26,9 +26,9 @@ from edge.wire.request import Request
 ADMIN: Final = Rule(ANY_METHOD, "*", scope="admin")
 READ: Final = frozenset({"GET", "HEAD"})
 WRONG_HOST: Final = Refusal(
-    "wrong-host", "the ops listener answers on loopback to localhost, 127.0.0.1 and [::1] only", retry=False
+    "wrong-host", "The ops listener answers on loopback to localhost, 127.0.0.1 and [::1] only.", retry=False
 )
-FOREIGN: Final = Refusal("origin-not-allowed", "pages of another origin may not use the ops listener", retry=False)
+FOREIGN: Final = Refusal("origin-not-allowed", "Pages of another origin may not use the ops listener.", retry=False)
 
 
 @frozen

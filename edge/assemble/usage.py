@@ -37,7 +37,7 @@ def usage_page(
         except ValueError:
             since = -1.0
         if by not in BY or since < 0:
-            refuse(request, Refusal("bad-request", f"?by={'|'.join(BY)}&since=7d", retry=False))
+            refuse(request, Refusal("bad-request", f"Ask with ?by={'|'.join(BY)}&since=7d.", retry=False))
             return
         made = await in_thread(read, by, since)
         reply_json(request, 200, usage_json(made, config, by, since, None))

@@ -87,7 +87,7 @@ class AnswerReader:
             self.interims += 1
             self._interim += at + 4
             if self.interims > bounds.interims:
-                raise BadHead(f"more than {bounds.interims} interim answers")
+                raise BadHead(f"there are more than {bounds.interims} interim answers")
             if not head.minor:
                 raise BadHead("HTTP/1.0 has no interim answers")
             if b"content-length" in head.fields or b"transfer-encoding" in head.fields:

@@ -22,11 +22,11 @@ def refusal_of(failure: Failure) -> Refusal | None:
         return None
     if isinstance(cause, UpstreamTimeout):
         if cause.which == "connect":
-            return Refusal("upstream-timeout", "the service could not be reached in time")
-        return Refusal("upstream-timeout", "the service took too long to answer")
+            return Refusal("upstream-timeout", "The service could not be reached in time.")
+        return Refusal("upstream-timeout", "The service took too long to answer.")
     if isinstance(cause, UpstreamRefused):
-        return Refusal("upstream-refused", "the service cannot be reached")
-    return Refusal("upstream-broken", "the service's answer was broken")
+        return Refusal("upstream-refused", "The service cannot be reached.")
+    return Refusal("upstream-broken", "The service's answer was broken.")
 
 
 @frozen(eq=False)

@@ -40,6 +40,11 @@ STATUS: Final[dict[str, int]] = {
 """Reason → HTTP status; the reasons are a promise to clients and scripts."""
 
 
+def sentence(words: str) -> str:
+    """An error's words as a plain sentence: with a capital and a full stop."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
+
+
 @frozen
 class Refusal:
     """One refusal. `retry_after` is in seconds; `retry` False tells SDKs that trying again is pointless."""

@@ -69,20 +69,20 @@ def _forms(path: bytes) -> tuple[str, ...] | Refusal:
     if _PLAIN.fullmatch(path):
         return (path.decode("ascii"),)
     if _ILLEGAL.search(path):
-        return Refusal("bad-request", "the path holds a character or an escape that is not legal there")
+        return Refusal("bad-request", "The path holds a character or an escape that is not legal there.")
     levels = [path]
     while b"%" in levels[-1]:
         further = unquote_to_bytes(levels[-1])
         if further == levels[-1]:
             break
         if len(levels) > DEEPEST:
-            return Refusal("bad-request", "the path is encoded too many times over")
+            return Refusal("bad-request", "The path is encoded too many times over.")
         levels.append(further)
     for level in levels:
         if _DOTS.search(level):
-            return Refusal("bad-request", "the path leads upwards or in place by dot segments")
+            return Refusal("bad-request", "The path leads upwards or in place by dot segments.")
         if _CONTROL.search(level) or _OVERLONG.search(level):
-            return Refusal("bad-request", "the path holds a control character or overlong UTF-8")
+            return Refusal("bad-request", "The path holds a control character or overlong UTF-8.")
     once = levels[min(1, len(levels) - 1)].decode("utf-8", "replace")
     simplest = _SLASHES.sub("/", _PARAMETERS.sub("", levels[-1].decode("utf-8", "replace")))
     return (once,) if simplest == once else (once, simplest)
@@ -151,10 +151,10 @@ def needed_rule(traits: Traits, method: str, mapped: bytes) -> Rule | Refusal:
     return rule
 
 
-NO_ROUTE: Final = Refusal("no-route", "there is nothing at this address")
+NO_ROUTE: Final = Refusal("no-route", "There is nothing at this address.")
 
 
 def method_not_allowed(methods: Iterable[str]) -> Refusal:
     """The Refusal that names the methods of a place (RFC 9110 15.5.6)."""
     allow = ", ".join(sorted(methods)).encode("ascii")
-    return Refusal("method-not-allowed", "this method is not allowed here", extra=((b"Allow", allow),))
+    return Refusal("method-not-allowed", "This method is not allowed here.", extra=((b"Allow", allow),))

@@ -19,7 +19,7 @@ from edge.core.exchange import Arrival, Caller
 from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, sent_on
 from edge.core.headers import Fields, Pair
 from edge.core.meters import Meter
-from edge.core.refusal import Refusal
+from edge.core.refusal import Refusal, sentence
 from edge.core.tracing import traced
 from edge.interfaces import IStreamed
 from edge.web.cut import cut
@@ -32,10 +32,10 @@ from edge.wire.body import Body, BodyTooLargeError
 from edge.wire.request import Request
 
 _STREAMED: Final = b"text/event-stream"
-_BROKEN: Final = Refusal("upstream-broken", "the service broke off while answering", retry_after=None)
-_NOBODY: Final = Refusal("upstream-refused", "no server of this service is there")
-_BUSY: Final = Refusal("queue-full", "the service has too many requests in hand", retry_after=1.0)
-_TOO_LONG: Final = Refusal("upstream-timeout", "the service took too long for the whole answer")
+_BROKEN: Final = Refusal("upstream-broken", "The service broke off while answering.", retry_after=None)
+_NOBODY: Final = Refusal("upstream-refused", "No server of this service is there.")
+_BUSY: Final = Refusal("queue-full", "The service has too many requests in hand.", retry_after=1.0)
+_TOO_LONG: Final = Refusal("upstream-timeout", "The service took too long for the whole answer.")
 _PACKED: Final = frozenset({b"accept-encoding"})
 
 
@@ -213,7 +213,7 @@ class Forward:
             return None
         if refusal is None:
             if failure.check(BodyTooLargeError):
-                refuse(request, Refusal("body-too-large", str(failure.value), retry=False))
+                refuse(request, Refusal("body-too-large", sentence(str(failure.value)), retry=False))
             else:
                 self._failed(request, failure)
             return None
@@ -251,7 +251,7 @@ class Forward:
         if request.upgrade is not None and request.protocol == "HTTP/2.0" and answer.code < 300:
             # Only a switch may answer an extended CONNECT by 2xx (RFC 8441 4).
             self._discard(answer)
-            self._refuse(request, Refusal("upstream-broken", "the service did not switch protocols", retry=False))
+            self._refuse(request, Refusal("upstream-broken", "The service did not switch protocols.", retry=False))
             return
         if self._is_judged_list(request) and answer.code < 300:
             assert self.cut_models is not None
@@ -304,7 +304,7 @@ class Forward:
             answer.deliverBody(Relay(request, kind, outward.refusal, meter))
             return
         self._discard(answer)
-        said = f"the service answered {answer.code}" if answer.code != 200 else "the service does not stream"
+        said = f"The service answered {answer.code}." if answer.code != 200 else "The service does not stream."
         self._refuse(request, Refusal("upstream-broken", said))
 
     def _discard(self, answer: Answer) -> None:

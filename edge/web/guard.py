@@ -41,7 +41,7 @@ STOCK_BODY: Final = 1024 * 1024
 MOST_ORIGINS: Final = 100
 """Refused origins that are remembered, so that each is said once; no further one is said."""
 _SERIALIZED: Final = re.compile(rb"[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9.\[\]:_-]{1,253}")
-DOUBT: Final = Refusal("store-unavailable", "the gate cannot judge this request now", retry_after=5.0)
+DOUBT: Final = Refusal("store-unavailable", "The gate cannot judge this request now.", retry_after=5.0)
 
 
 class Admits(Protocol):
@@ -86,7 +86,7 @@ class Door:
         if origin not in self.refused_origins and len(self.refused_origins) < MOST_ORIGINS:
             self.refused_origins.add(origin)
             self._say_refused(origin)
-        return Refusal("origin-not-allowed", "pages of this origin may not use this gate", retry=False)
+        return Refusal("origin-not-allowed", "Pages of this origin may not use this gate.", retry=False)
 
     def _say_refused(self, origin: bytes) -> None:
         if _SERIALIZED.fullmatch(origin) is None:
@@ -194,11 +194,11 @@ class Guard:
                 request.extra.append(told)
         if request.upgrade is not None and request.protocol == "HTTP/2.0" and not self._switches(request.upgrade):
             # An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4).
-            return Refusal("path-not-allowed", "this service does not switch to this protocol", retry=False)
+            return Refusal("path-not-allowed", "This service does not switch to this protocol.", retry=False)
         body = request.body
         # What came together with the head is there already.
         if (body.length if isinstance(body.length, int) else body.received) > door.body:
-            return Refusal("body-too-large", f"the body is larger than {door.body} bytes", retry=False)
+            return Refusal("body-too-large", f"The body is larger than {door.body} bytes.", retry=False)
         body.most = door.body
         self._open(request, found.key.id)
         return None
@@ -227,7 +227,7 @@ class Guard:
         try:
             body = await request.body.read(STOCK_BODY)
         except BodyTooLargeError:
-            refuse(request, Refusal("body-too-large", f"the body is larger than {STOCK_BODY} bytes", retry=False))
+            refuse(request, Refusal("body-too-large", f"The body is larger than {STOCK_BODY} bytes.", retry=False))
             return
         except BodyLostError:
             return

@@ -16,7 +16,7 @@ from edge.web.drive import drive
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
-TOO_LARGE = "this key's rules need a look at the body, which is larger than {most} bytes"
+TOO_LARGE = "This key's rules need a look at the body, which is larger than {most} bytes."
 _EVERYWHERE = frozenset({"bytes"})
 
 

@@ -87,13 +87,17 @@ async def cut_list(
     try:
         whole = await held.done
     except BodyTooLargeError:
-        return Refusal("upstream-broken", f"the service's list of models is larger than {LIST_SIZE} bytes", retry=False)
+        return Refusal(
+            "upstream-broken", f"The service's list of models is larger than {LIST_SIZE} bytes.", retry=False
+        )
     except Exception:
-        return refusal_of(Failure()) or Refusal("upstream-broken", "the service broke off in the middle of its answer")
+        return refusal_of(Failure()) or Refusal("upstream-broken", "The service broke off in the middle of its answer.")
     request.gone = None
     lows = [name.lower() for name, _ in pairs]
     if b"content-encoding" in lows and whole:
-        return Refusal("upstream-broken", "the service packs its list of models though nobody asked it to", retry=False)
+        return Refusal(
+            "upstream-broken", "The service packs its list of models though nobody asked it to.", retry=False
+        )
     kept = [pair for pair, low in zip(pairs, lows, strict=True) if low not in _OF_THE_WHOLE]
     data = b"" if request.verb == "HEAD" else cut(whole, request.rule.models, caller.key)
     length = None if request.verb == "HEAD" else len(data)

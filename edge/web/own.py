@@ -169,13 +169,13 @@ def ticket_page(tickets: Tickets, services: Mapping[str, Any]) -> OwnPage:
         except BodyLostError:
             return
         except BodyTooLargeError:
-            refuse(request, Refusal("body-too-large", f"at most {TICKET_BODY} bytes", retry=False))
+            refuse(request, Refusal("body-too-large", f"Send at most {TICKET_BODY} bytes.", retry=False))
             return
         except (ValueError, KeyError, TypeError, RecursionError):
-            refuse(request, Refusal("bad-request", 'send {"service": "NAME"} as JSON', retry=False))
+            refuse(request, Refusal("bad-request", 'Send {"service": "NAME"} as JSON.', retry=False))
             return
         if not isinstance(service, str) or service not in services or not caller.key.serves(service):
-            refuse(request, Refusal("service-not-allowed", "the key does not cover this service", retry=False))
+            refuse(request, Refusal("service-not-allowed", "The key does not cover this service.", retry=False))
             return
         ticket, lives = tickets.issue(caller.key.id, service)
         reply_json(request, 201, {"ticket": ticket, "service": service, "expires_in": int(lives)})

@@ -20,7 +20,7 @@ from edge.wire.request import Request
 _SSE: Final = b"text/event-stream"
 _NDJSON: Final = b"application/x-ndjson"
 _JSON: Final = b"application/json"
-_CALLED_OFF: Final = Refusal("shutting-down", "the wait for a place was called off", retry_after=5.0)
+_CALLED_OFF: Final = Refusal("shutting-down", "The wait for a place was called off.", retry_after=5.0)
 
 
 class Bounds(Protocol):

@@ -12,8 +12,8 @@ from edge.core.meters import Meter
 from edge.core.refusal import Refusal
 from edge.wire.request import Request
 
-_BROKEN: Final = Refusal("upstream-broken", "the service broke off in the middle of its answer")
-_SILENT: Final = Refusal("upstream-timeout", "the service fell silent in the middle of its answer")
+_BROKEN: Final = Refusal("upstream-broken", "The service broke off in the middle of its answer.")
+_SILENT: Final = Refusal("upstream-timeout", "The service fell silent in the middle of its answer.")
 
 
 class Relay:

@@ -24,7 +24,7 @@ from edge.web.tickets import cut_ticket
 from edge.wire.request import Origin, Request
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:\-]{8,128}")
-DOUBT: Final = Refusal("store-unavailable", "the gate cannot judge this request now", retry_after=5.0)
+DOUBT: Final = Refusal("store-unavailable", "The gate cannot judge this request now.", retry_after=5.0)
 Sink = Callable[[Outcome], None]
 
 

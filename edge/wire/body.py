@@ -92,7 +92,7 @@ class Body:
             return
         self.received += len(data)
         if self.most is not None and self.received > self.most:
-            self.fail(Failure(BodyTooLargeError(f"more than {self.most} bytes")))
+            self.fail(Failure(BodyTooLargeError(f"the body is larger than {self.most} bytes")))
             self._source.drop_body()
         elif self._consumer is not None:
             self._consumer.write(data)

@@ -70,7 +70,7 @@ class ChunkedReader:
                 at = line.end()
                 self._extensions -= at - line.end(1) - 2
                 if self._extensions < 0:
-                    raise BadHead("too many chunk extensions")
+                    raise BadHead("there are too many chunk extensions")
                 self._left = int(line[1], 16)
                 self._state = _IN_DATA if self._left else _IN_TRAILERS
             if self._state == _IN_TRAILERS:

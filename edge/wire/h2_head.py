@@ -96,7 +96,7 @@ def request_head(pairs: list[Pair], ended: bool, limits: WireLimits) -> RequestH
     for sort, value in special:
         if sort == _HOST:
             if host_field is not None:
-                raise BadHead("more than one Host")
+                raise BadHead("there is more than one Host")
             host_field = value
         elif sort == _CONTENT_LENGTH:
             if length is not None or not value.isdigit() or len(value) > LONGEST:
@@ -128,7 +128,7 @@ def request_head(pairs: list[Pair], ended: bool, limits: WireLimits) -> RequestH
         raise MalformedHead("the :path is malformed")
     if host_field is None:
         if stated is None:
-            raise BadHead("no :authority and no Host")
+            raise BadHead("there is no :authority and no Host")
         kept.insert(0, (b"host", stated))
         lows.insert(0, b"host")
     elif stated is not None and stated.lower() != host_field.lower():
@@ -139,7 +139,7 @@ def request_head(pairs: list[Pair], ended: bool, limits: WireLimits) -> RequestH
     if host is None:
         raise BadHead("the :authority is malformed")
     if len(kept) > limits.header_count:
-        raise BadHead(f"more than {limits.header_count} header fields", "head-too-large")
+        raise BadHead(f"there are more than {limits.header_count} header fields", "head-too-large")
     if ended:
         if length:
             raise MalformedHead("a Content-Length without a body")

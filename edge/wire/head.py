@@ -12,7 +12,7 @@ from attrs import define
 
 from edge.core.forwarding import CREDENTIALS
 from edge.core.headers import Fields, Pair
-from edge.core.refusal import Refusal
+from edge.core.refusal import Refusal, sentence
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]"
@@ -58,7 +58,7 @@ class BadHead(Exception):
 
     def __init__(self, message: str, reason: str = "bad-request", status: int = 0) -> None:
         super().__init__(message)
-        self.refusal = Refusal(reason, message, status)
+        self.refusal = Refusal(reason, sentence(message), status)
 
 
 @define
@@ -133,7 +133,7 @@ def _fields(block: bytes, most: int) -> tuple[Fields, list[tuple[int, bytes]]]:
     lines = block.split(b"\r\n")
     lines.pop()
     if len(lines) > most:
-        raise BadHead(f"more than {most} header fields", "head-too-large")
+        raise BadHead(f"there are more than {most} header fields", "head-too-large")
     pairs: list[Pair] = []
     lows: list[bytes] = []
     framing: list[tuple[int, bytes]] = []
@@ -171,11 +171,11 @@ def request_head(head: bytes, most_fields: int = 100) -> RequestHead:
     for sort, value in framing:
         if sort == _HOST:
             if authority is not None:
-                raise BadHead("more than one Host")
+                raise BadHead("there is more than one Host")
             authority = value
         elif sort == _CONTENT_LENGTH:
             if length is not None:
-                raise BadHead("more than one Content-Length")
+                raise BadHead("there is more than one Content-Length")
             length = _content_length(value)
         elif sort == _TRANSFER_ENCODING:
             if chunked or minor == 0 or value.lower() != b"chunked":
@@ -195,9 +195,9 @@ def request_head(head: bytes, most_fields: int = 100) -> RequestHead:
         else:
             upgrade = value if upgrade is None else upgrade + b"," + value
     if chunked and length is not None:
-        raise BadHead("both Content-Length and Transfer-Encoding")
+        raise BadHead("there is both a Content-Length and a Transfer-Encoding")
     if authority is None and minor == 1:
-        raise BadHead("no Host")
+        raise BadHead("there is no Host")
     host = "" if authority is None else host_of(authority)
     if host is None:
         raise BadHead("the Host is malformed")
@@ -246,7 +246,7 @@ def answer_head(head: bytes, most_fields: int = 200) -> AnswerHead:
     for sort, value in framing:
         if sort == _CONTENT_LENGTH:
             if length is not None:
-                raise BadHead("more than one Content-Length")
+                raise BadHead("there is more than one Content-Length")
             length = _content_length(value)
         elif sort == _TRANSFER_ENCODING:
             if chunked or minor == 0 or value.lower() != b"chunked":
@@ -260,7 +260,7 @@ def answer_head(head: bytes, most_fields: int = 200) -> AnswerHead:
         elif sort == _UPGRADE:
             upgrade = value.lower()
     if chunked and length is not None:
-        raise BadHead("both Content-Length and Transfer-Encoding")
+        raise BadHead("there is both a Content-Length and a Transfer-Encoding")
     if status < 200 or status in (204, 304):
         size = 0
     elif chunked:

@@ -175,14 +175,14 @@ class Http1(Protocol):
         at = data.find(b"\r\n\r\n")
         if at < 0:
             if len(data) > self._limits.head:
-                self._refuse(Refusal("head-too-large", f"the head is larger than {self._limits.head} bytes"))
+                self._refuse(Refusal("head-too-large", f"The head is larger than {self._limits.head} bytes."))
             elif looks_broken(data):
-                self._refuse(Refusal("bad-request", "a line of the head does not end in CRLF"))
+                self._refuse(Refusal("bad-request", "A line of the head does not end in CRLF."))
             elif not self._deadline:
                 self._deadline = self._server.clock.seconds() + self._limits.head_timeout
             return False
         if at > self._limits.head:
-            self._refuse(Refusal("head-too-large", f"the head is larger than {self._limits.head} bytes"))
+            self._refuse(Refusal("head-too-large", f"The head is larger than {self._limits.head} bytes."))
             return False
         try:
             head = request_head(data[: at + 2], self._limits.header_count)
@@ -318,7 +318,7 @@ class Http1(Protocol):
         elif state == _HEAD:
             if self._deadline and now >= self._deadline:
                 if self._buffer:
-                    self._refuse(Refusal("request-timeout", "the head did not arrive in time"))
+                    self._refuse(Refusal("request-timeout", "The head did not arrive in time."))
                 else:
                     self._close()
         elif state in (_BODY, _DISCARD) and not self._stopped:
