@@ -5,9 +5,14 @@ from typing import Final
 
 from edge.wire.head import TOKEN, BadHead
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
-_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?\r?)?")
-_TRAILER = re.compile(TOKEN + rb"{1,256}:[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+# Without the white space that RFC 9112 7.1.1 calls bad: some read it as a part of the size.
+_EXTENSION = rb";" + TOKEN + rb"+(?:=(?:" + TOKEN + rb"+|" + _QUOTED + rb"))?"
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*\r\n")
+_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,15}(?:(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?\r?)?")
+_TRAILER = re.compile(rb"(" + TOKEN + rb"{1,256}):[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
+_NO_TRAILER: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection", b"expect", b"upgrade"})
+"""Fields that come too late to say what they say (RFC 9110 6.5.1); a reader who believes them reads another message."""
 LONGEST_LINE: Final = 1024
 """A chunk-size line with its extensions."""
 MOST_EXTENSIONS: Final = 16 * 1024
@@ -83,8 +88,9 @@ class ChunkedReader:
                     if end - at >= self._trailers:
                         raise BadHead("the trailers are too large")
                     break
-                if not _TRAILER.fullmatch(data, at, line_end + 1):
-                    raise BadHead("a trailer is malformed")
+                trailer = _TRAILER.fullmatch(data, at, line_end + 1)
+                if trailer is None or trailer[1].lower() in _NO_TRAILER:
+                    raise BadHead("a trailer is malformed, or says how the message ends")
                 self._trailers -= line_end + 1 - at
                 at = line_end + 1
         self._held = data[at:]

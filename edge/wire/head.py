@@ -120,6 +120,9 @@ def _line(line: bytes) -> _Line:
     if _NAME.fullmatch(name) is None:
         raise BadHead("a header name is malformed")
     low = name.lower()
+    if low == b"transfer-encoding" and b"\t" in line:
+        # Legal, and read by some as another coding than chunked.
+        raise BadHead("a tab beside the Transfer-Encoding")
     made = ((name, value.strip(b" \t")), low, _FRAMING.get(low, 0))
     if len(line) <= _LONGEST_LINE and low not in _FORGOTTEN:
         if len(_lines) >= _MOST_LINES:

@@ -224,9 +224,11 @@ def _lengths() -> Iterator[tuple[str, bytes, bytes | None, bytes]]:
 
 def _codings() -> Iterator[tuple[str, bytes, bytes | None, bytes]]:
     whole = b"5\r\nhello\r\n0\r\n\r\n"
-    for name, value in {"chunked": b"chunked", "in capitals": b"CHUNKED", "spaces round it": b" \tchunked\t "}.items():
+    for name, value in {"chunked": b"chunked", "in capitals": b"CHUNKED", "spaces round it": b"  chunked  "}.items():
         yield name, _chunked(whole, b"Transfer-Encoding:" + value + b"\r\n"), b"/x", b"hello"
     for name, value in {
+        "a tab before it": b"\tchunked",
+        "a tab after it": b"chunked\t",
         "gzip, chunked": b"gzip, chunked",
         "chunked, gzip": b"chunked, gzip",
         "chunked, chunked": b"chunked, chunked",
@@ -316,10 +318,16 @@ def _chunks() -> Iterator[tuple[str, bytes, bytes | None, bytes]]:
         "LF in an extension": b"5;a\nb\r\nhello\r\n0\r\n\r\n",
         "CR in an extension": b"5;a\rb\r\nhello\r\n0\r\n\r\n",
         "NUL in an extension": b"5;a\x00b\r\nhello\r\n0\r\n\r\n",
+        "an extension of nothing but a semicolon": b"5;\r\nhello\r\n0\r\n\r\n",
+        "an extension after a space": b"5 ;a=b\r\nhello\r\n0\r\n\r\n",
+        "an extension with a space": b"5;a b\r\nhello\r\n0\r\n\r\n",
+        "an extension that quotes no end": b'5;a="b\r\nhello\r\n0\r\n\r\n',
         "an extension without end": b"5;" + b"a" * 3000 + b"\r\nhello\r\n0\r\n\r\n",
         "an extension without a semicolon": b"5 a=b\r\nhello\r\n0\r\n\r\n",
         "a trailer without a colon": b"5\r\nhello\r\n0\r\nX\r\n\r\n",
         "a trailer with a space before the colon": b"5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+        "a trailer that frames": b"5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "a trailer with a length": b"5\r\nhello\r\n0\r\ncontent-length: 5\r\n\r\n",
         "a folded trailer": b"5\r\nhello\r\n0\r\nX: y\r\n z\r\n\r\n",
         "a trailer ended by LF": b"5\r\nhello\r\n0\r\nX: y\n\r\n",
         "trailers of 20 KiB": b"5\r\nhello\r\n0\r\n" + b"X: yyyyyyyyyyyyyy\r\n" * 1200 + b"\r\n",

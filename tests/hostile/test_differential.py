@@ -13,7 +13,7 @@ from tests.live.gate import Gate
 pytestmark = pytest.mark.live
 
 CASES = cases()
-EXPLAINED: dict[str, frozenset[tuple[str, str]]] = {"nginx": frozenset({("transfer coding", "spaces round it")})}
+EXPLAINED: dict[str, frozenset[tuple[str, str]]] = {}
 """By peer: what it refuses and the gate takes. docs/threats.md has the reasons."""
 
 

@@ -1,0 +1,115 @@
+"""The parsers against llhttp: seeds and their mutations, a bounded number in every run (`make fuzz` for longer)."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.core.redact import printable, redacted
+from edge.core.refusal import Refusal
+from edge.core.routing import forms
+from edge.wire.body import Body
+from edge.wire.http1 import Http1
+from tests.fuzz import oracle, seeds
+from tests.wire.memory import Bench
+
+TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
+    "requests": (oracle.judge_request, seeds.requests),
+    "answers": (oracle.judge_answer, seeds.answers),
+    "chunks": (oracle.judge_chunks, seeds.chunks),
+}
+
+
+def mutated(base: list[bytes]) -> st.SearchStrategy[bytes]:
+    """A seed with some of it cut out, doubled, overwritten, or with pieces put in."""
+
+    def change(data: bytes, steps: list[tuple[int, int, int, bytes]]) -> bytes:
+        for how, at, size, piece in steps:
+            at = at % (len(data) + 1)
+            if how == 0:
+                data = data[:at] + piece + data[at:]
+            elif how == 1:
+                data = data[:at] + data[at + size :]
+            elif how == 2:
+                data = data[:at] + piece + data[at + len(piece) :]
+            else:
+                data = data[:at] + data[at : at + size] * 2 + data[at + size :]
+        return data
+
+    step = st.tuples(
+        st.integers(0, 3),
+        st.integers(0, 400),
+        st.integers(1, 40),
+        st.sampled_from(seeds.PIECES) | st.binary(max_size=3),
+    )
+    return st.builds(change, st.sampled_from(base), st.lists(step, max_size=5))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_seed_reads_as_llhttp_reads_it_or_not_at_all(target: str) -> None:
+    judge, base = TARGETS[target]
+    for data in [*base(), *seeds.kept(target)]:
+        judge(data)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_mutation_reads_as_llhttp_reads_it_or_not_at_all(target: str) -> None:
+    judge, base = TARGETS[target]
+
+    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(mutated([data for data in base() if len(data) < 3000]))
+    def run(data: bytes) -> None:
+        judge(data)
+
+    run()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(mutated([data for data in seeds.requests() if len(data) < 3000]), st.lists(st.integers(1, 60), max_size=12))
+def test_a_connection_reads_the_same_however_its_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
+    def outcome(parts: list[bytes]) -> tuple[list[object], int]:
+        bodies: list[object] = []
+
+        def keep(request: object) -> None:
+            body: Body = request.body  # type: ignore[attr-defined]
+            bodies.append((request.verb, request.target, request.fields.pairs))  # type: ignore[attr-defined]
+            if body.complete or not body.length:
+                request.reply(200, [], b"ok")  # type: ignore[attr-defined]
+
+        line = Bench(Http1, keep)
+        for part in parts:
+            if line.closed:
+                break
+            line.protocol.dataReceived(part)
+        return bodies, len(line.told.refusals)
+
+    parts, at = [], 0
+    for cut in cuts:
+        parts.append(data[at : at + cut])
+        at += cut
+    parts.append(data[at:])
+    whole, cut_up = outcome([data]), outcome([part for part in parts if part])
+    # A body that is not whole yet makes the handler answer later: only what was judged must be the same.
+    assert cut_up[0][:1] == whole[0][:1]
+    assert bool(cut_up[1]) == bool(whole[1]) or whole[0]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(max_size=60) | st.text("/.%25;\\aAcC0eE2fF", max_size=30).map(str.encode))
+def test_a_path_that_is_judged_never_leads_upwards_in_any_of_its_forms(path: bytes) -> None:
+    judged = forms(b"/" + path)
+    if isinstance(judged, Refusal):
+        return
+    for form in judged:
+        assert ".." not in form.replace("\\", "/").split("/")
+        assert "." not in form.split("/")[1:]
+        assert "\0" not in form
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.binary(max_size=700))
+def test_what_is_written_down_is_one_printable_line(raw: bytes) -> None:
+    shown = printable(redacted(raw))
+    assert shown.isprintable()
+    assert len(shown) < 5000
