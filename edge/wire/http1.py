@@ -61,6 +61,7 @@ class Http1(Protocol):
         self._producer: IPushProducer | None = None
         self._end: TunnelEnd | None = None
         self._lingered = 0
+        self._patience = self._limits.linger_time
         self._deadline = 0.0
         self._idle_since = 0.0
         self._mark = (0.0, 0)
@@ -268,6 +269,8 @@ class Http1(Protocol):
         """The upload's framing broke: nothing after it can be understood."""
         request = self._request
         self._keep = False
+        if error.refusal.reason == "request-timeout":
+            self._patience = _LAST_WORD
         if request is not None and request.ledger is not None and not request.answered:
             self._server.handler.give_up(request, error.refusal, Failure(error))
             return
@@ -288,15 +291,17 @@ class Http1(Protocol):
         out.append(b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(data))
         self._write(b"".join(out) + data)
         # Who was too slow for us gets no further time to be slow in.
-        self._linger(_LAST_WORD if refusal.reason == "request-timeout" else self._limits.linger_time)
+        if refusal.reason == "request-timeout":
+            self._patience = _LAST_WORD
+        self._linger()
 
-    def _linger(self, seconds: float) -> None:
+    def _linger(self) -> None:
         """Reads and throws away for a while, so that a client that is still sending can read what it was told."""
         self._state = _LINGER
         self._buffer = b""
         self._lingered = 0
         self._idle_since = self._server.clock.seconds()
-        self._deadline = self._idle_since + seconds
+        self._deadline = self._idle_since + self._patience
         self._body_paused = self._full = False
         self._update_reading()
 
@@ -476,7 +481,7 @@ class Http1(Protocol):
                 self._body_paused = False
                 self._update_reading()
             else:
-                self._linger(self._limits.linger_time)
+                self._linger()
             return
         if self._state != _NEXT:
             return
