@@ -18,7 +18,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.core.chain import START, Check, Link, seal, unseal
+from edge.core.chain import START, Check, Link, seal_all, unseal
 from edge.errors import StoreError
 from edge.files import keep_owner, make_folder, sync_folder, write_atomically
 from edge.observe.heads import Head, sign, signing_key
@@ -243,10 +243,7 @@ class AuditTrail:
             handle = self._chunk(handle, bodies[start : start + 1000])
 
     def _chunk(self, handle: int, bodies: Sequence[str]) -> int:
-        made, link = [], self._link
-        for each in bodies:
-            line, link = seal(each, link)
-            made.append(line)
+        made, link = seal_all(bodies, self._link)
         data = "".join(made).encode()
         if self._size and self._size + len(data) > max(SMALLEST, self.most // PARTS):
             self._set_aside(handle)
