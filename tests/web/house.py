@@ -293,6 +293,8 @@ class House:
         )  # fmt: skip
         self.guards[name] = Guard(resource, self.door, traits, turns=turns)
         self.routes.append(route_to(name, route))
+        if hasattr(self, "router"):
+            self.router.routes = Routes(tuple(self.routes))
 
     def connect(self, peer="192.0.2.7", secure=True, listener="https"):
         port = next(self._ports)

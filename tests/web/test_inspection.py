@@ -1,0 +1,177 @@
+import json
+
+import pytest
+
+from edge.core.levels import Limits, Scope
+from edge.core.quantities import Limit
+from edge.errors import StoreError
+from tests.web.house import House
+
+CHAT = "/chat/api/v1/chat/completions"
+TOKENS = Limits(key=Scope(limits=(Limit(1000, "tokens", "day"),)))
+
+
+def gemma(**known):
+    house = House(**known)
+    return house, house.add("00000b0b", "bob", models=("gemma*",))
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "pieces"])
+def test_a_body_that_was_looked_at_goes_up_unchanged(framing):
+    body = b'{ "model" : "gemma3:1b", "odd":  [1,\t2] }'
+    house, key = gemma()
+    if framing == "chunked":
+        talk = house.ask(
+            "POST", CHAT, ("Transfer-Encoding", "chunked"), body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), key=key
+        )
+    elif framing == "length":
+        talk = house.ask("POST", CHAT, body=body, key=key)
+    else:
+        talk = house.connect().send(
+            f"POST {CHAT} HTTP/1.1\r\nHost: h\r\nX-API-Key: {key}\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        assert talk.read() == b"HTTP/1.1 100 Continue\r\n\r\n" and not house.behind.sent
+        for at in range(len(body)):
+            assert not house.behind.sent
+            talk.send(body[at : at + 1])
+    sent = house.behind.last
+    assert sent.taken == body and (sent.body.length == len(body)) == (framing != "chunked")
+    sent.answer()
+    assert house.outcome.exchange.model == "gemma3:1b" and house.outcome.received == len(body) and house.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b'{"model": "llama3"}', 403, "model-not-allowed"),
+        (b"{}", 403, "model-not-allowed"),
+        (b'{"model": "gemma3", "model": "llama3"}', 400, "ambiguous-body"),
+        (b'{"model": "gemma3", "Model": "llama3"}', 400, "ambiguous-body"),
+        (b'{"model": ["gemma3"]}', 400, "ambiguous-body"),
+        (b'{"model": "gemma3"', 400, None),
+        (b'{"model": "gemma3", "x": "' + b"y" * 2000 + b'"}', 413, "body-too-large"),
+    ],
+)
+def test_what_may_not_be_asked_never_reaches_the_service(body, status, reason):
+    house, key = gemma()
+    talk = house.ask("POST", CHAT, body=body, key=key)
+    assert talk.status == status and (reason is None or talk.reason == reason)
+    assert not house.behind.sent and house.at_rest()
+
+
+def test_a_body_of_unknown_length_is_held_no_further_than_the_bound():
+    house, key = gemma()
+    talk = house.ask("POST", CHAT, ("Transfer-Encoding", "chunked"), key=key)
+    for _ in range(5):
+        talk.send(b"fa\r\n" + b" " * 250 + b"\r\n")
+    assert talk.reason == "body-too-large" and not house.behind.sent and house.at_rest()
+
+
+def test_a_packed_body_cannot_be_judged():
+    house, key = gemma()
+    talk = house.ask("POST", CHAT, ("Content-Encoding", "gzip"), body=b"\x1f\x8b", key=key)
+    assert talk.reason == "ambiguous-body" and not house.behind.sent
+
+
+def test_a_client_that_leaves_while_its_body_is_looked_at_is_one_outcome():
+    house, key = gemma(size=1)
+    talk = house.connect().send(
+        f"POST {CHAT} HTTP/1.1\r\nHost: h\r\nX-API-Key: {key}\r\nContent-Length: 50\r\n\r\n{{".encode()
+    )
+    talk.leave()
+    assert (
+        (house.outcome.status, house.outcome.ended) == (499, "client-gone")
+        and not house.behind.sent
+        and house.at_rest()
+    )
+
+
+def test_a_key_that_is_revoked_while_its_body_is_looked_at_goes_no_further():
+    house, key = gemma(size=1)
+    talk = house.connect().send(
+        f"POST {CHAT} HTTP/1.1\r\nHost: h\r\nX-API-Key: {key}\r\nContent-Length: 50\r\n\r\n{{".encode()
+    )
+    house.store.remove("00000b0b")
+    talk.send(b" " * 49)
+    assert house.outcome.ended == "revoked" and not house.behind.sent and talk.closed and house.at_rest()
+
+
+def test_a_model_in_the_path_needs_no_look_at_the_body():
+    house, key = gemma()
+    assert house.ask("GET", "/chat/api/by/llama3", key=key).reason == "model-not-allowed"
+    house.ask("GET", "/chat/api/by/gemma3", key=key)
+    assert house.behind.last.path == b"/by/gemma3"
+    assert house.ask("GET", "/chat/api/by/", key=key).reason == "model-not-allowed"
+
+
+def test_bodies_of_others_are_not_looked_at():
+    house = House()
+    house.connect().send(
+        f"POST {CHAT} HTTP/1.1\r\nHost: h\r\nX-API-Key: {house.secret}\r\nContent-Length: 50\r\n\r\n{{".encode()
+    )
+    assert house.behind.last.taken == b"{"
+
+
+def test_the_truth_is_charged_when_the_answer_has_ended():
+    house = House(limits=TOKENS)
+    talk = house.ask("POST", CHAT, ("Accept-Encoding", "gzip"), body=b'{"max_tokens": 100, "messages": []}')
+    assert house.behind.last.field(b"accept-encoding") is None, "a packed answer could not be counted"
+    usage = {"usage": {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50}}
+    house.behind.last.answer(fields=[("Content-Type", "application/json")], body=json.dumps(usage).encode())
+    assert talk.field("x-ratelimit-limit-tokens") == "1000"
+    left = json.loads(house.ask(target="/status").body)["limits"]["chat"]
+    assert [one["remaining"] for one in left] == [950]
+
+
+def test_a_budget_that_is_spent_is_refused_and_a_retry_is_pointless():
+    house = House(limits=TOKENS)
+    talk = house.ask("POST", CHAT, body=b'{"max_tokens": 5000, "messages": []}')
+    assert talk.status == 429 and talk.field("x-should-retry") == "false" and not house.behind.sent and house.at_rest()
+
+
+def test_what_was_never_done_is_given_back():
+    house = House(limits=TOKENS, size=1, length=0)
+    for _ in range(3):
+        house.ask("POST", CHAT, body=b'{"max_tokens": 300, "messages": []}')
+    assert len(house.behind.sent) == 1
+    house.behind.sent[0].answer()
+    (left,) = json.loads(house.ask(target="/status").body)["limits"]["chat"]
+    assert left["remaining"] > 990
+
+
+def test_a_body_that_cannot_be_priced_in_one_way_is_refused():
+    house = House(limits=TOKENS)
+    assert house.ask("POST", CHAT, body=b'{"max_tokens": 1, "max_tokens": 9}').reason == "ambiguous-body"
+
+
+def test_a_truth_that_cannot_be_booked_is_logged_and_harms_nobody(monkeypatch):
+    house = House(limits=TOKENS)
+    talk = house.ask("POST", CHAT, body=b'{"max_tokens": 100, "messages": []}')
+    said = []
+
+    async def settle(*_):
+        raise StoreError("away")
+
+    monkeypatch.setattr(type(house.limiter), "settle", settle)
+    monkeypatch.setattr(house.guards["chat"].turns[1].__self__.log, "failure", lambda text, *_: said.append(text))
+    house.behind.last.answer()
+    assert talk.status == 200 and len(said) == 1 and house.at_rest()
+
+
+def test_a_client_that_leaves_while_it_is_charged_gets_its_units_back(monkeypatch):
+    from twisted.internet.defer import Deferred
+
+    house = House(limits=TOKENS)
+    reserve, slow = type(house.limiter).reserve, Deferred()
+
+    async def slowly(self, *args):
+        await slow
+        return await reserve(self, *args)
+
+    monkeypatch.setattr(type(house.limiter), "reserve", slowly)
+    talk = house.ask("POST", CHAT, body=b'{"max_tokens": 300, "messages": []}')
+    talk.leave()
+    slow.callback(None)
+    assert not house.behind.sent and house.at_rest()
+    (left,) = json.loads(house.ask(target="/status").body)["limits"]["chat"]
+    assert left["remaining"] > 990
