@@ -136,10 +136,10 @@ def streams(target: Target, count: str, events: str, interval: str) -> dict[str,
     pace = max(1, int(count) // 20)
     while open_:
         # Begun over a second, so that the events do not all fall due at the same moment.
-        for fd, stream in waiting[:pace] if len(open_) and time.monotonic() - began < 2 else waiting:
+        for fd, stream in waiting[:pace]:
             sent[fd] = time.monotonic()
             stream.sock.send(head)
-        del waiting[: pace if time.monotonic() - began < 2 else len(waiting)]
+        del waiting[:pace]
         for fd, _ in poll.poll(0.05 if waiting else 30):
             stream = open_[fd]
             data = b""
@@ -176,7 +176,7 @@ def streams(target: Target, count: str, events: str, interval: str) -> dict[str,
         "p50": percentile(delays, 0.5),
         "p99": percentile(delays, 0.99),
         "errors": errors,
-        "more": {"first_p50": percentile(firsts, 0.5), "first_p99": percentile(firsts, 0.99)},
+        "more": {"began": began, "first_p50": percentile(firsts, 0.5), "first_p99": percentile(firsts, 0.99)},
     }
 
 
@@ -254,6 +254,7 @@ def sockets(target: Target, count: str, seconds: str) -> dict[str, Any]:
         "seconds": time.monotonic() - began,
         "p50": percentile(taken, 0.5),
         "p99": percentile(taken, 0.99),
+        "more": {"began": began},
     }
 
 

@@ -145,14 +145,14 @@ class Gate(Peer):
 class StockGate(Gate):
     """The same over Twisted's own transports."""
 
-    name = "aigate, stock transports"
+    name = "aigate (stock)"
     fast = False
 
 
 class OtherGate(Gate):
     """Another checkout of the gate: `--against FOLDER` sets its tree."""
 
-    name = "aigate, other tree"
+    name = "aigate (other)"
     python = sys.executable
 
     @classmethod

@@ -11,8 +11,7 @@ from typing import Any
 from attrs import asdict, define, field
 
 from bench.cases import CASES, Case
-from bench.machine import cpu
-from bench.peers import PEERS, Peer
+from bench.peers import EVENTS, PEERS, Peer
 from bench.stub import Stub
 
 
@@ -56,38 +55,50 @@ class Result:
         return min(values), max(values)
 
 
-class _Memory(threading.Thread):
-    """Reads the memory of a stack twice a second and keeps the most."""
+class _Watch(threading.Thread):
+    """Reads a stack's CPU and, where asked, its memory a few times a second."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, memory: bool) -> None:
         super().__init__(daemon=True)
         self._peer = peer
+        self._memory = memory
         self._done = threading.Event()
+        self.used: list[tuple[float, float]] = []
         self.most = 0
 
     def run(self) -> None:
-        while not self._done.wait(0.5):
-            self.most = max(self.most, self._peer.memory)
+        while not self._done.wait(0.2):
+            self.used.append((time.monotonic(), self._peer.cpu))
+            if self._memory:
+                self.most = max(self.most, self._peer.memory)
 
-    def end(self) -> int:
+    def end(self) -> None:
         self._done.set()
         self.join()
-        return self.most
+
+    def at(self, moment: float) -> float:
+        """CPU seconds used up to a moment, as the reading closest to it says."""
+        return min(self.used, key=lambda reading: abs(reading[0] - moment))[1]
 
 
 def turn(case: Case, peer: Peer, seconds: float) -> Round:
     """One measurement."""
-    watch = _Memory(peer) if case.slow else None
-    if watch is not None:
+    watch = _Watch(peer, case.slow)
+    before, began = peer.cpu, time.monotonic()
+    if case.upstream == EVENTS:
         watch.start()
-    before, began = cpu(peer.pids), time.monotonic()
     load = case.work(peer, seconds)
-    used, took = cpu(peer.pids) - before, time.monotonic() - began
-    memory = watch.end() if watch is not None else peer.memory
+    used, took = peer.cpu - before, time.monotonic() - began
+    more = dict(load.more)
+    if case.upstream == EVENTS:
+        watch.end()
+        # What has its connections open before it begins says when it began.
+        since = more.pop("began", began)
+        used -= watch.at(since) - before if since > began else 0.0
+        took -= since - began
     count = max(load.count, 1)
-    return Round(
-        used / count, count / load.seconds, load.p50, load.p99, load.errors, used / took, memory, dict(load.more)
-    )
+    memory = watch.most or peer.memory
+    return Round(used / count, count / load.seconds, load.p50, load.p99, load.errors, used / took, memory, more)
 
 
 def measure(cases: Iterable[str], peers: Sequence[str], rounds: int, seconds: float, stub: Stub) -> list[Result]:
