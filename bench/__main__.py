@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--against", type=Path, help="another checkout of the gate, which takes part as `other`")
     parser.add_argument("--python", help="the interpreter of the gate, of this one's version")
     parser.add_argument("--json", action="store_true", help="figures of every round instead of tables")
+    parser.add_argument("--save", type=Path, help="writes those figures to a file as well")
     parser.add_argument("--chart", type=Path, help="writes an SVG")
     parser.add_argument("--install", action="store_true", help="installs the peers that come from PyPI")
     given = parser.parse_args()
@@ -40,6 +41,8 @@ def main() -> int:
             parser.error(f"{name} is none of {', '.join(known)}")
     with tempfile.TemporaryDirectory(prefix="aigate-bench-") as folder, Stub(Path(folder) / "stub") as stub:
         results = measure(cases, peers, given.rounds, given.seconds, stub)
+    if given.save is not None:
+        given.save.write_text(json.dumps(as_json(results), indent=1))
     if given.json:
         json.dump(as_json(results), sys.stdout, indent=1)
     else:
