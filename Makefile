@@ -57,6 +57,12 @@ coverage: $(VENV)/.check
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
+bench: $(VENV)/.tests ## Measure the gate beside nginx, Caddy and others (quarter of an hour; docs/speed.md)
+	$(BIN)/python -m bench --install $(ARGS)
+
+soak: $(VENV)/.tests ## Drive every kind of traffic for an hour and see that nothing grows (ARGS="--minutes 10")
+	$(BIN)/python -m bench.soak $(ARGS)
+
 clean: ## Remove what was built; keeps .venv and all data
 	@rm -rf build dist *.egg-info edge/shipped .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
