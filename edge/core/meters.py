@@ -32,6 +32,9 @@ BYTES_PER_AUDIO_SECOND: Final = 16_000
 """The estimate of a recording whose length nobody tells: 128 kbit/s."""
 
 _NAME: Final = re.compile(rb'[{,\s]"(usage|prompt_eval_count|eval_count|duration)"\s*:\s*')
+_MODEL: Final = re.compile(rb'[{,\s]"model"\s*:\s*"([^"\\\x00-\x1f]{1,128})"')
+START: Final = 4096
+"""Bytes at the beginning of an answer in which its model is looked for."""
 _NUMBER: Final = re.compile(rb"-?\d{1,15}(?:\.\d{1,15})?")
 _GATES: Final[Mapping[str, tuple[bytes, ...]]] = {
     "tokens": (b'usage"', b'eval_count"'),
@@ -53,8 +56,10 @@ class Meter:
         "_length",
         "_lines",
         "_open",
+        "_start",
         "_tries",
         "_units",
+        "model",
     )
 
     def __init__(self, units: str, fields: Mapping[str, Any], length: int, content_type: bytes | None = None) -> None:
@@ -70,9 +75,14 @@ class Meter:
         self._open = b""
         self._tries = 0
         self._found: dict[str, float] = {}
+        self._start = b""
+        self.model = ""
+        """The model that the answer names, "" where it names none near its beginning."""
 
     def feed(self, chunk: bytes) -> None:
         """Look at a chunk; never raises."""
+        if self._bytes < START:
+            self._named(chunk)
         self._bytes += len(chunk)
         if not self._gates:
             if self._units == "images" and len(self._carry) < HEAD:
@@ -89,6 +99,16 @@ class Meter:
                 return
         for at in range(0, len(chunk), PIECE):
             self._look(chunk[at : at + PIECE])
+
+    def _named(self, chunk: bytes) -> None:
+        """Look for the model in the beginning of an answer."""
+        if self.model or self._units != "tokens":
+            return
+        self._start = (self._start + chunk)[:START]
+        if found := _MODEL.search(self._start):
+            self.model = found[1].decode("utf-8", "replace")
+        if found or len(self._start) == START:
+            self._start = b""
 
     @property
     def told(self) -> bool:

@@ -291,6 +291,8 @@ class Forward:
         def counted() -> None:
             ledger.units = dict(meter.result(request.finished_well))
             ledger.job = meter.job
+            if request.exchange.model is None and meter.model:
+                request.exchange = request.exchange.asking(meter.model)
 
         request.endings.append(counted)
         return meter

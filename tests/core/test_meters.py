@@ -181,3 +181,19 @@ def test_a_picture_that_was_only_begun_is_told_by_its_job(step):
     assert metered(b'{"prompt_id": "abc", "number": 1}', step, "images").job == "abc"
     assert metered(b'{"images": ["' + b"x" * 9000 + b'"]}', step, "images").job == ""
     assert metered(b'{"prompt_id": "abc"}', step, "tokens").job == ""
+
+
+def test_the_model_is_read_from_the_beginning_of_an_answer_however_it_is_cut():
+    whole = b'data: {"id":"x","model":"gemma3:1b","choices":[{"delta":{"content":"a"}}]}\n\n' * 3
+    for size in (1, 7, 40, len(whole)):
+        meter = Meter("tokens", {}, 10, b"text/event-stream")
+        for at in range(0, len(whole), size):
+            meter.feed(whole[at : at + size])
+        assert meter.model == "gemma3:1b"
+
+
+def test_a_model_that_only_stands_in_a_text_or_far_behind_is_not_taken():
+    for body in (rb'{"content":"say \"model\": \"evil\""}', b" " * 5000 + b'{"model":"late"}'):
+        meter = Meter("tokens", {}, 10, b"application/json")
+        meter.feed(body)
+        assert meter.model == ""
