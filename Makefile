@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 SOURCES := pyproject.toml setup.py
 
-.PHONY: help run test test-deps test-real bench check lint types arrows coverage clean
+.PHONY: help run test test-deps test-real fuzz soak bench check lint types arrows coverage clean
 .DELETE_ON_ERROR:
 
 help: ## Tell what there is
@@ -34,6 +34,14 @@ test-deps: ## Install the servers and clients that tests use (Debian packages, a
 test-real: $(VENV)/.tests ## Ask a real model through the gate (makes the server once: ten minutes, 700 MB)
 	@PYTHON=$(abspath $(BIN)/python) tests/real/prepare.sh $(CACHE)/real
 	AIGATE_REAL=$(CACHE)/real $(BIN)/python -m pytest -q -m real tests/real $(ARGS)
+
+fuzz: $(VENV)/.tests ## Fuzz the parsers against llhttp by coverage (SECONDS=600 for each of five targets; needs atheris)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q atheris
+	@for target in requests answers chunks paths fields; do \
+		$(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(or $(SECONDS),600) || exit 1; done
+
+soak: $(VENV)/.tests ## Hours of abuse: idle crowds, mixed attacks, flat memory (HOURS=1)
+	AIGATE_SOAK_HOURS=$(or $(HOURS),1) $(BIN)/python -m pytest -q -m soak --timeout 0 $(TESTS) $(ARGS)
 
 bench: $(VENV)/.tests ## Measure the gate beside nginx, Caddy and others (needs wrk, h2load, nginx, caddy; ARGS=--help)
 	$(BIN)/python -m bench $(ARGS)

@@ -4,6 +4,7 @@ Needs atheris (`pip install atheris`). What is new goes into `tests/fuzz/corpus/
 """
 
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,8 +49,7 @@ def main() -> None:
     judge, base = TARGETS[target]
     folder = seeds.CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
-    first = Path(sys.argv[0]).parent / ".seeds" / target
-    first.mkdir(parents=True, exist_ok=True)
+    first = Path(tempfile.mkdtemp(prefix="fuzz-seeds-"))
     for number, data in enumerate(base):
         (first / f"{number:04}").write_bytes(data)
     atheris.Setup([sys.argv[0], *sys.argv[2:], "-max_len=4096", str(folder), str(first)], judge)

@@ -1,0 +1,129 @@
+"""What takes long (`make soak`): a crowd that idles, ten thousand aborts, and hours of mixed abuse with flat memory."""
+
+import contextlib
+import os
+import random
+import resource
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.h2raw import Frames
+from tests.hostile.raw import Client
+from tests.hostile.rogue import Line, Rogue
+from tests.hostile.test_bypass import PULLS
+from tests.hostile.test_pressure import FLOODS
+from tests.live.gate import Gate
+
+pytestmark = [pytest.mark.live, pytest.mark.soak]
+
+MIB = 2**20
+PATIENT = '[limits]\nrequests = "100000000/minute"\n[lockout]\nfailures = 1000000\n'
+
+
+def test_ten_thousand_idle_connections_in_350_mib(rogue: Rogue, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 11_000:
+        pytest.skip(f"this needs 11,000 descriptors, {hard} are allowed; `ulimit -n 20000`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 20_000)), hard))
+    more = PATIENT + '[edge]\nconnections = 12000\nconnections_per_address = 12000\nkeepalive = "10m"\n'
+    with Gate(tmp_path, {"any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url]}}, more) as gate:
+        crowd = []
+        for _ in range(10_000):
+            client = Client(gate, timeout=30)
+            client.send(client.head("GET", "/any/api/x"))
+            crowd.append(client)
+            if len(crowd) % 200 == 0:
+                for one in crowd[-200:]:
+                    assert one.take(30).status == 200
+        assert gate.memory() < 350 * MIB, gate.memory() / MIB
+        begun = time.monotonic()
+        assert crowd[0].send(crowd[0].head("GET", "/any/api/x")).take().status == 200
+        assert time.monotonic() - begun < 0.25
+        for client in crowd:
+            client.close()
+
+
+def test_ten_thousand_aborts_leave_nothing_behind(gate: Gate, rogue: Rogue) -> None:
+    rogue.on("/abort", lambda line: line.wait_gone())
+    before = memory = 0
+    for turn in range(101):
+        clients = [Client(gate, "plain") for _ in range(100)]
+        for client in clients:
+            client.send(client.head("GET", "/any/api/abort"))
+        seen = turn * 100
+        assert rogue.wait_for(lambda seen=seen: rogue.seen["/abort"] >= seen + 100, 20)
+        for number, client in enumerate(clients):
+            client.reset() if number % 2 else client.close()
+        end = time.monotonic() + 10
+        while rogue.open > 1 and time.monotonic() < end:
+            time.sleep(0.01)
+        if turn == 0:
+            before, memory = gate.descriptors(), gate.memory()
+    end = time.monotonic() + 10
+    while gate.descriptors() > before + 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert gate.descriptors() <= before + 5, "as many as the pool of kept connections may hold now and then"
+    assert gate.memory() - memory < 8 * MIB
+
+
+def test_hours_of_mixed_abuse_leave_memory_flat(gate: Gate, rogue: Rogue) -> None:
+    hours = float(os.environ.get("AIGATE_SOAK_HOURS", "1"))
+    stop = threading.Event()
+
+    def pour(line: Line) -> None:
+        line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n")
+        for _ in range(50):
+            line.send(bytes(100_000))
+
+    rogue.on("/pour", pour)
+    rogue.on("/hang", lambda line: line.wait_gone())
+    rogue.raw("/cut", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", "close")
+
+    def abuse(number: int) -> None:
+        chance = random.Random(number)
+        while not stop.is_set():
+            with contextlib.suppress(OSError, AssertionError):
+                sort = chance.randrange(5)
+                if sort == 0:
+                    with Client(gate, chance.choice(("plain", "https"))) as client:
+                        path = chance.choice(("/any/api/pour", "/any/api/hang", "/any/api/cut", *PULLS))
+                        client.send(client.head("GET", path))
+                        client.line.settimeout(0.2)
+                        client.line.recv(chance.randrange(1, 100_000))
+                elif sort == 1:
+                    talk = Frames(gate)
+                    talk.send(FLOODS[chance.choice(list(FLOODS))](talk))
+                    talk.ended(0.3)
+                    talk.close()
+                elif sort == 2:
+                    with socket.create_connection(("127.0.0.1", gate.port()), timeout=2) as line:
+                        line.sendall(os.urandom(chance.randrange(1, 3000)))
+                elif sort == 3:
+                    with Client(gate) as client:
+                        client.send(
+                            client.head("POST", "/any/api/x", "Content-Length: 5000000", key="bad") + bytes(100_000)
+                        )
+                        client.take(2)
+                else:
+                    with Client(gate) as client:
+                        assert client.send(client.head("GET", "/any/api/x")).take().status == 200
+
+    threads = [threading.Thread(target=abuse, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + hours * 3600
+    time.sleep(min(60, hours * 600))
+    memory, worst = gate.memory(), 0
+    while time.monotonic() < end:
+        time.sleep(5)
+        worst = max(worst, gate.memory())
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert worst - memory < 32 * MIB, (memory / MIB, worst / MIB)
+    with Client(gate) as client:
+        assert client.send(client.head("GET", "/any/api/x")).take().status == 200
