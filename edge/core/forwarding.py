@@ -66,13 +66,14 @@ def forwarded(client: str, chain: bytes, secure: bool, authority: bytes, prefix:
     `chain` is the whole way as `X-Forwarded-For` spells it where trusted proxies stand between, b"" otherwise.
     """
     proto = b"https" if secure else b"http"
-    address = client.encode("ascii", "replace")
+    # A client on a UNIX socket has no address (RFC 7239 6.2).
+    address = b"unknown" if client == "unix" else client.encode("ascii", "replace")
     node = b'"[%b]"' % address if b":" in address else address
     made = [
         (b"X-Forwarded-For", chain or address),
         (b"X-Forwarded-Proto", proto),
         (b"X-Forwarded-Host", authority),
-        (b"Forwarded", b'for=%b;host="%b";proto=%b' % (node if client != "unix" else b"unknown", authority, proto)),
+        (b"Forwarded", b'for=%b;host="%b";proto=%b' % (node, authority, proto)),
     ]
     if prefix:
         made.append((b"X-Forwarded-Prefix", prefix))
