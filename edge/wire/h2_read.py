@@ -36,9 +36,11 @@ _SMALL: Final = 256
 """Payload below which a DATA frame counts as a tenth of a control frame: 100 a second go on for ever, a flood does not."""
 _MANY_SETTINGS: Final = 120
 """Bytes of one SETTINGS frame (20 settings) from which on it counts as several."""
+_TOUCHED: Final = 8
+"""Streams whose windows one SETTINGS frame may change, once open, before it counts as one frame more."""
 _TURN: Final = 1000
 """Work that is done before the reactor's other work has its turn: about 5 ms, in units of one frame."""
-_REQUEST: Final = 20
+_REQUEST: Final = 40
 """What one request counts as."""
 _CODED: Final = 10
 """Bytes of a header block that count as one frame."""
@@ -296,6 +298,9 @@ class Reader:
         initial = dict(frames.read_settings(payload)).get(frames.SET_INITIAL_WINDOW_SIZE, sender.initial)
         delta, sender.initial = initial - sender.initial, initial
         if delta:
+            # Each stream may have something to send now, be it a byte.
+            self._work += 2 * len(self._streams)
+            self._budget.control(self._now(), len(self._streams) / _TOUCHED)
             for stream in tuple(self._streams.values()):
                 try:
                     stream.widen(delta)

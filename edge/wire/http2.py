@@ -6,7 +6,7 @@ for a stream is small, and every frame that a client may send meets exactly one 
 
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -73,7 +73,8 @@ class Http2(Protocol):
         self.inbound = Inbound(4 * limits.h2_window, limits.h2_connection // 2)
         self._goodbye = -1
         self._count = 0
-        self._later: IDelayedCall | None = None
+        self._waits = False
+        """Whether what the client sent waits for its turn."""
         self._deadline = 0.0
         self._idle_since = 0.0
         self._stall = Stall()
@@ -105,9 +106,7 @@ class Http2(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.closed = True
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
+        self._server.turns.discard(self._go_on)
         self._server.connections.discard(self)
         self._lose_all(reason)
 
@@ -170,7 +169,7 @@ class Http2(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self.closed:
             return
-        if self._later is not None:
+        if self._waits:
             self._reader.keep(data)
             return
         sender = self.sender
@@ -187,19 +186,20 @@ class Http2(Protocol):
         if more and not self.closed:
             # What one client sent in one go must not keep the others waiting.
             self.transport.pauseProducing()
-            self._later = self._server.clock.callLater(0, self._go_on)
+            self._waits = True
+            self._server.turns.add(self._go_on)
 
     def _go_on(self) -> None:
-        self._later = None
+        self._waits = False
         self.transport.resumeProducing()
         self.dataReceived(b"")
 
     def _stop(self) -> None:
         """Nothing that the client sends is read any more."""
         self.closed = True
-        later, self._later = self._later, None
-        if later is not None:
-            later.cancel()
+        if self._waits:
+            self._waits = False
+            self._server.turns.discard(self._go_on)
             self.transport.resumeProducing()
 
     def take_request(self, number: int, pairs: list[Pair], cut: bool, ended: bool) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -13,6 +13,7 @@ from edge.core.headers import Pair
 from edge.core.refusal import Refusal
 from edge.wire.limits import DEFAULTS, WireLimits
 from edge.wire.request import Origin, Request
+from edge.wire.turns import Turns
 
 
 class Handler(Protocol):
@@ -62,6 +63,7 @@ class Server:
     connections: set[Connection] = field(factory=set)
     draining: bool = False
     log: Logger = field(factory=Logger)
+    turns: Turns = field(default=Factory(lambda self: Turns(self.clock), takes_self=True))
     _tick: LoopingCall | None = None
 
     def start(self) -> None:

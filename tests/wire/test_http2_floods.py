@@ -135,7 +135,7 @@ def test_many_requests_of_one_read_take_turns_with_other_work():
     whole = b"".join(raw.headers(number) for number in range(1, 1001, 2))
     raw.send(whole[:-5])
     first = len(raw.hand.requests)
-    assert 20 < first < 60 and raw.wire.held
+    assert 15 < first < 30 and raw.wire.held
     raw.send(whole[-5:])
     assert len(raw.hand.requests) == first
     for _ in range(20):
@@ -173,6 +173,20 @@ def test_heavy_work_of_one_read_takes_turns_with_other_work(heavy):
     assert raw.wire.holds >= 3 and not raw.wire.held and raw.goaway() is None
 
 
+def test_connections_that_sent_much_take_their_turns_one_after_another():
+    raws = [Raw(hello) for _ in range(5)]
+    server = raws[0].server
+    for raw in raws:
+        raw.http2._server = server
+        raw.send(b"".join(raw.headers(number) for number in range(1, 201, 2)))
+    began = [raw.http2.last for raw in raws]
+    went = []
+    server.clock.callLater(0, lambda: went.extend(raw.http2.last for raw in raws))
+    server.clock.advance(0)
+    assert [now > before for now, before in zip(went, began, strict=True)] == [True] + [False] * 4
+    assert [raw.http2.last for raw in raws] == [199] * 5 and not server.clock.getDelayedCalls()
+
+
 @pytest.mark.parametrize("how", ["lost", "cut"])
 def test_an_end_between_turns_leaves_no_timer(how):
     raw = Raw(hello)
@@ -180,7 +194,7 @@ def test_an_end_between_turns_leaves_no_timer(how):
     if how == "cut":
         raw.http2.close_now()
     raw.leave()
-    assert not raw.clock.getDelayedCalls() and 20 < len(raw.hand.requests) < 60
+    assert not raw.clock.getDelayedCalls() and 15 < len(raw.hand.requests) < 30
 
 
 def test_an_ordinary_busy_connection_is_no_flood():
@@ -198,6 +212,15 @@ def test_a_slow_stream_whose_client_acknowledges_each_event_is_no_flood():
         raw.request.send(b"data: x\n\n")
         raw.send(window(0, 9), window(1, 9))
     assert raw.goaway() is None
+
+
+def test_a_setting_that_opens_and_shuts_all_windows_by_the_byte_is_a_flood():
+    raw = Raw(lambda request: request.reply(200, [], b"x" * 5000), settings=[(4, 0)])
+    for number in range(1, 257, 2):
+        raw.send(raw.headers(number))
+    for size in range(100):
+        raw.send(frame(SETTINGS, 0, 0, b"\0\4\0\0\0" + bytes((size,))))
+    assert raw.goaway() == ENHANCE_YOUR_CALM
 
 
 def test_a_window_that_opens_by_the_byte_is_a_flood():

@@ -183,6 +183,7 @@ def test_answers_that_waited_for_the_transport_come_whole_and_once():
 def test_unpausable_sources_against_a_client_that_does_not_read_are_bounded():
     raw = Raw(settings=[(SET_INITIAL, 0)])
     raw.send(*(raw.headers(number) for number in range(1, 100, 2)))
+    raw.clock.advance(0)
     for request in raw.hand.requests:
         request.respond(200, [], None)
         for _ in range(8):
