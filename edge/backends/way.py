@@ -51,7 +51,9 @@ class Way:
         bases = tuple(scheme + b"://" + netloc + target.base for scheme in schemes)
         return cls(base, target, client, timeouts, bases, netloc, own)
 
-    def send(self, method: str, path: bytes, pairs: list[Pair], body: Body | None, inform: Inform) -> "Deferred[Any]":
+    def send(
+        self, method: str, path: bytes, pairs: list[Pair], body: Body | bytes | None, inform: Inform
+    ) -> "Deferred[Any]":
         """The answer to a request; fails with an UpstreamFailure, or with what failed the body."""
         sent: Deferred[Any] = self.client.request(
             method,

@@ -79,7 +79,7 @@ class Outward(Protocol):
         method: str,
         path: bytes,
         pairs: list[Pair],
-        body: Body | None,
+        body: Body | bytes | None,
         inform: Callable[[int, Sequence[Pair]], None],
     ) -> Deferred[Any]:
         """The Answer."""
@@ -201,7 +201,11 @@ class Forward:
         if request.upgrade is not None and request.upgrade in self.upgrades:
             sent = outward.upgrade(request.upgrade, path, pairs)
         else:
-            body = request.body if request.body.length else None
+            body: Body | bytes | None = request.body
+            if not request.body.length:
+                body = None
+            elif (whole := request.body.whole) and request.body.length == len(whole):
+                body = whole  # it goes out with the head
             sent = outward.send(request.verb, path, pairs, body, partial(_inform, request))
         ledger.overhead = self.clock.seconds() - request.started - ledger.queued
         return sent

@@ -158,7 +158,10 @@ class Guard:
         if refusal is not None:
             refuse(request, refusal)
         elif not request.finished:
-            await self._render(request)
+            if self._streamed:
+                self.resource.render(request)
+            else:
+                await self._render(request)
 
     def _rule(self, request: Request) -> Refusal | None:
         """Finds what is asked of such requests and how they are answered; the Refusal of a path that is not plain."""
@@ -221,9 +224,7 @@ class Guard:
         request.endings.append(self.door.opens.enter(key_id, partial(cut, request, "revoked")))
 
     async def _render(self, request: Request) -> None:
-        if self._streamed:
-            self.resource.render(request)
-            return
+        """Gives a resource that is not `IStreamed` its whole body."""
         try:
             body = await request.body.read(STOCK_BODY)
         except BodyTooLargeError:

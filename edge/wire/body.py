@@ -84,6 +84,15 @@ class Body:
         """Whether anybody asked for its bytes yet."""
         return self._wanted
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of it where it is here and nobody has begun to take it, else None; may be asked for again."""
+        if not self._ended or self._lost is not None or self._consumer is not None:
+            return None
+        held = self._held
+        data = held[0] if len(held) == 1 else b"".join(held)
+        return data if len(data) == self.received else None
+
     # From the wire
 
     def feed(self, data: bytes) -> None:

@@ -114,11 +114,15 @@ class Sent:
 
     def _cancel(self, deferred):
         self.cancelled = True
-        if self.body is not None:
+        if self.body is not None and not isinstance(self.body, bytes):
             self.body.stopProducing()
         deferred.errback(Failure(CancelledError()))
 
     def drink(self):
+        if isinstance(self.body, bytes):  # it came with its head
+            self.taken += self.body
+            self.uploaded.append(None)
+            return
         self.body.startProducing(self).addCallbacks(self.uploaded.append, self._not_uploaded)
 
     def _not_uploaded(self, reason):
