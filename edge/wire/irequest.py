@@ -41,6 +41,7 @@ class _Pulled:
 
     def __init__(self, producer: IPullProducer) -> None:
         self._producer = producer
+        self._paused = False
         self._task: CooperativeTask[Iterator[None]] = cooperate(self._pull())
 
     def _pull(self) -> "Iterator[None]":
@@ -49,10 +50,14 @@ class _Pulled:
             yield None
 
     def pauseProducing(self) -> None:
-        self._task.pause()
+        if not self._paused and self._task._completionState is None:
+            self._paused = True
+            self._task.pause()
 
     def resumeProducing(self) -> None:
-        self._task.resume()
+        if self._paused:
+            self._paused = False
+            self._task.resume()
 
     def stopProducing(self) -> None:
         self.cease()
@@ -153,6 +158,7 @@ def stock_request(request: Request) -> StockRequest:
     stock.requestHeaders = Headers()
     for name, value in request.fields:
         stock.requestHeaders.addRawHeader(name, value)
+    stock.parseCookies()
     stock.gotLength(0)
     # HTTP/1.0 keeps it from framing the body in chunks: framing is the channel's affair.
     stock.requestReceived(request.verb.encode("ascii"), request.target, b"HTTP/1.0")
