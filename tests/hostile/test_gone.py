@@ -269,3 +269,39 @@ def test_many_aborts_leave_nothing_behind(gate: Gate, rogue: Rogue) -> None:
             gate_before, memory = gate.descriptors(), gate.memory()
     assert until(lambda: gate.descriptors() <= gate_before)
     assert gate.memory() - memory < 4 * 2**20
+
+
+def test_in_the_queue(rogue: Rogue, tmp_path: Path) -> None:
+    """One at a time: who waits and leaves gives up its place, and is never sent to the service."""
+    go = threading.Event()
+
+    def slow(line: Line) -> None:
+        line.body()
+        go.wait(10)
+        line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    for path in ("/v1/chat/completions", "/api/chat"):
+        rogue.on(path, slow)
+    services = {
+        "chat": {"plugin": "ollama", "route": "/chat/api", "upstreams": [rogue.url], "concurrency": 1},
+    }
+    with Gate(tmp_path, services, plain=True) as gate:
+        body = b'{"model":"m","stream":false}'
+
+        def ask(client: Client) -> None:
+            client.send(client.head("POST", "/chat/api/chat", f"Content-Length: {len(body)}") + body)
+
+        first, second, third = (Client(gate, "plain") for _ in range(3))
+        before = rogue.seen["/api/chat"]
+        ask(first)
+        reached(rogue, "/api/chat", before)
+        ask(second)
+        ask(third)
+        time.sleep(0.3)
+        assert rogue.seen["/api/chat"] == before + 1, "the others wait"
+        second.close()
+        assert until(lambda: "client-gone" in gate.log(), PROMPT + 0.1), "the place is given up at once"
+        go.set()
+        assert first.take().status == 200
+        assert third.take().status == 200
+        assert rogue.seen["/api/chat"] == before + 2
