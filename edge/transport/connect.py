@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edge.transport.secure import client_side
-from edge.transport.tcp import LeanConnector, LeanUNIXConnector
+from edge.transport.tcp import LeanConnector, LeanUNIXConnector, bound
 
 
 def connect(
@@ -94,7 +94,12 @@ def _attempt(
     else:
         endpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(reactor, host, port, timeout)
     made: Deferred[Any] = endpoint.connect(factory)
-    return made
+    return made if port is None else made.addCallback(_bounded)
+
+
+def _bounded(protocol: Any) -> Any:
+    bound(protocol.transport.getHandle())
+    return protocol
 
 
 class _Attempt(ClientFactory):

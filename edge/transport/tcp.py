@@ -8,6 +8,8 @@ reactor meets the same error in its ordinary place, so that `connectionLost` nev
 import socket
 from collections.abc import Iterable
 from errno import EAGAIN, ENOBUFS
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import main, tcp, unix
@@ -33,11 +35,33 @@ _BUFFER = bytearray(256 * 1024)
 _VIEW = memoryview(_BUFFER)
 
 
+RECEIVE = 2 * 1024 * 1024
+"""What a socket may hold unread where the system would let it hold far more; the kernel doubles it for its own books."""
+
+_MODEST = 8 * 1024 * 1024
+
+
+@cache
+def generous() -> bool:
+    """Whether this system's receive buffers may grow beyond what one slow peer should cost (`tcp_rmem`, tcp(7))."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/tcp_rmem").read_text().split()[2]) > _MODEST
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def bound(made: socket.socket) -> None:
+    """Keep the receive buffer within bounds; a system of usual settings does so by itself, and better."""
+    if generous():
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE)
+
+
 def prepare(made: socket.socket) -> None:
     """Small writes leave at once, and a peer that lost its power or its network is missed after two silent minutes.
 
     A listening socket passes these on to what it accepts.
     """
+    bound(made)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for option in _KEEPALIVE:
         made.setsockopt(*option)

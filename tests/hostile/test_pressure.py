@@ -313,7 +313,7 @@ def test_a_client_that_stops_reading_holds_no_more_than_16_mib(gate: Gate, rogue
 
     path = rogue.on("/pour", pour)
     memory = gate.memory()
-    with Client(gate, listener) as client:
+    with Client(gate, listener, window=2 * MIB) as client:
         client.send(client.head("GET", "/any/api" + path))
         had = 0
         while had < 60 * MIB:
@@ -332,6 +332,7 @@ def test_a_service_that_stops_reading_holds_no_more_than_16_mib(gate: Gate, rogu
     had = [0]
 
     def sip(line: Line) -> None:
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * MIB)
         while had[0] < 60 * MIB:
             had[0] += len(line.receive(262144))
         stop.wait(20)
