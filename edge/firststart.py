@@ -2,8 +2,10 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Any, Final
 
 from attrs import frozen
@@ -15,12 +17,13 @@ from twisted.web.iweb import IAgent
 from edge.backends.client import upstream_client
 from edge.backends.discovery import DEMO, Discovered, discover
 from edge.backends.health import LONGEST, Reader
+from edge.config.read import Reading
 from edge.config.starter import starter
 from edge.config.timezone import system_timezone
 from edge.core.secrets import id_in
-from edge.errors import AigateError
+from edge.errors import AigateError, HomeError
 from edge.files import make_folder, write_atomically
-from edge.home import shipped, user_configuration
+from edge.home import find_configuration, find_data, shipped, user_configuration
 from edge.observe.keychanges import key_changes
 from edge.registry import Registry
 from edge.stores.keyring import Keyring
@@ -158,6 +161,25 @@ def curl_line(data: Path, header: Path, at: str, services: Mapping[str, tuple[st
         if plugin == DEMO and name == "chat" and route.startswith("/"):
             return f"{start} {_chat(f'{base}{route}/v1', DEMO)}"
     return f"{start} {base}/status"
+
+
+def command(reading: Reading, data: Path, environ: Mapping[str, str]) -> str:
+    """How a person types `aigate` in a shell of their own, for this configuration and data folder."""
+    beside = Path(sys.executable).with_name("aigate")
+    typed = "aigate"
+    if which("aigate", path=environ.get("PATH", "")) is None and beside.is_file():
+        typed = shlex.quote(str(beside))
+    # What the gate was told by its own environment or options, another shell does not know.
+    theirs = {name: value for name, value in environ.items() if name == "HOME" or name.startswith("XDG_")}
+    try:
+        found = find_configuration(None, theirs).file
+    except HomeError:
+        found = None
+    if reading.file is not None and found != reading.file:
+        typed += f" --config {shlex.quote(str(reading.file))}"
+    if find_data(None, theirs, reading.config.data_dir) != data:
+        typed += f" --data {shlex.quote(str(data))}"
+    return typed
 
 
 def _chat(url: str, model: str) -> str:

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from edge import __version__, firststart
 from edge.assemble import Gate, assemble
+from edge.assemble.in_order import InOrder
 from edge.config.load import load
 from edge.config.read import Reading
 from edge.errors import ConfigError, ConfigErrors, HomeError
@@ -75,14 +76,35 @@ def bind(
         log.warn("{warning}", warning=warning)
     header = firststart.make_first_key(prepared.data, environ)
     gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ, console, command)
-    Greeting(reactor, prepared, gate, header).setServiceParent(gate.service)  # type: ignore[no-untyped-call]
-    return gate.service
+    whole = InOrder()  # type: ignore[no-untyped-call]
+    for one in (Holding(prepared.lock), gate.service, Greeting(reactor, prepared, gate, header, environ)):
+        one.setServiceParent(whole)  # type: ignore[no-untyped-call]
+    return whole
+
+
+class Holding(Service):
+    """Signs the lock as the process that serves, and lets it go when everything else has ended, the drain as well."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._lock.sign()
+
+    def stopService(self) -> None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._lock.release()
+        say("ended")
 
 
 class Greeting(Service):
-    """Says where routes lead once everything listens, signs the lock as the process that serves, and settles memory."""
+    """Says where routes lead once everything listens, and settles memory."""
 
-    def __init__(self, reactor: Any, prepared: Prepared, gate: Gate, header: Path | None) -> None:
+    def __init__(
+        self, reactor: Any, prepared: Prepared, gate: Gate, header: Path | None, environ: Mapping[str, str]
+    ) -> None:
+        self._environ = environ
         self._reactor = reactor
         self._prepared = prepared
         self._gate = gate
@@ -90,7 +112,6 @@ class Greeting(Service):
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
-        self._prepared.lock.sign()
         self._reactor.callWhenRunning(self._greet)
 
     def _greet(self) -> None:
@@ -106,12 +127,11 @@ class Greeting(Service):
             model = prepared.found.model if prepared.found is not None else ""
             line = firststart.curl_line(prepared.data, self._header, self._gate.https, listed, model)
             say(f"try it:\n\n  {line}\n")
-            say("that key ends after 24 hours; a lasting one: aigate keys create --user NAME --service '*'")
+            command = firststart.command(prepared.reading, prepared.data, self._environ)
+            say(
+                f"that key ends 24 hours after the first start; a lasting one: {command} keys create --user NAME --service '*'"
+            )
         settle()
-
-    def stopService(self) -> None:
-        super().stopService()  # type: ignore[no-untyped-call]
-        self._prepared.lock.release()
 
 
 def say(text: str) -> None:

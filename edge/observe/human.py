@@ -14,9 +14,10 @@ def line(outcome: Outcome) -> str:
     arrival, caller = outcome.exchange.arrival, outcome.exchange.caller
     # A user's name is an operator's choice, and may still hold what a terminal acts on.
     who = f"{visible(caller.user)}/{caller.key_id}" if caller else arrival.client
-    first = "-" if outcome.first_byte is None else f"{outcome.first_byte * 1000:.0f}"
+    # The gate's own answers have no first byte of a service to wait for.
+    first = "in" if outcome.first_byte is None else f"{outcome.first_byte * 1000:.0f} ms of"
     what = f"{outcome.status} {arrival.method or '-'} {_target(arrival.target) or '-'} {who}"
-    how = f"{outcome.sent} B {first} ms of {outcome.seconds * 1000:.0f} ms {arrival.id}"
+    how = f"{outcome.sent} B {first} {outcome.seconds * 1000:.0f} ms {arrival.id}"
     ended = "" if outcome.ended in ("complete", "refused") else outcome.ended
     why = " ".join(part for part in (outcome.reason, ended) if part)
     return scrubbed(f"{what} {how} {why}".rstrip())

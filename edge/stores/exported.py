@@ -216,7 +216,9 @@ class ExportedKeyStore(Service):
         self._reads += 1
         self._say(reading.problem, reading.signature)
         self.log.info(
-            "{count} keys read, generation {generation}", count=reading.count, generation=reading.table.generation
+            "{count} read, generation {generation}",
+            count=f"{reading.count} key{'' if reading.count == 1 else 's'}",
+            generation=reading.table.generation,
         )
         self._subscribers.tell(frozenset(changed))
 

@@ -62,7 +62,7 @@ class Listeners(Service):
             server.drain()
         left = sum(len(server.connections) for server in self.servers)
         if left:
-            self.log.info("finishes what is open: {left} connections", left=left)
+            self.log.info("finishes what is open: {left} connection{s}", left=left, s="" if left == 1 else "s")
         # Nobody waits for a client that has everything and does not close its side.
         await self._until(lambda connection: connection.rests(), self.timeout)
         await self._until(_never, GOODBYE)
