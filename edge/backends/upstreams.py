@@ -170,5 +170,10 @@ class Upstreams:
     def _down(self, server: Upstream, why: str) -> None:
         server.failures += 1
         if server.state == HEALTHY:
-            self.log.warn("{service}: {base} is down: {why}", service=self.service, base=server.base, why=why)
+            self.log.warn(
+                "{service}: {base} is down: {why}",
+                service=self.service,
+                base=server.base,
+                why=why.removeprefix(f"{server.base}: "),
+            )
             server.state = DOWN

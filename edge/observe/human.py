@@ -18,7 +18,9 @@ def line(outcome: Outcome) -> str:
     first = "in" if outcome.first_byte is None else f"{outcome.first_byte * 1000:.0f} ms of"
     what = f"{outcome.status} {arrival.method or '-'} {_target(arrival.target) or '-'} {who}"
     how = f"{outcome.sent} B {first} {outcome.seconds * 1000:.0f} ms {arrival.id}"
-    ended = "" if outcome.ended in ("complete", "refused") else outcome.ended
+    # A reason such as `upstream-refused` says more exactly how it ended.
+    told = outcome.ended in ("complete", "refused") or outcome.reason.startswith("upstream-")
+    ended = "" if told else outcome.ended
     why = " ".join(part for part in (outcome.reason, ended) if part)
     return scrubbed(f"{what} {how} {why}".rstrip())
 

@@ -45,7 +45,9 @@ def identity(label: str, chain_pem: bytes, key_pem: bytes, source: str) -> Ident
     try:
         chain = tuple(x509.load_pem_x509_certificates(chain_pem))
     except ValueError as error:
-        raise TLSError(f"{source}: no certificate in PEM form can be read here ({error})") from error
+        # What follows is a link to the library's own questions and answers.
+        why = str(error).partition(". See http")[0]
+        raise TLSError(f"{source}: no certificate in PEM form can be read here ({why})") from error
     try:
         key = load_pem_private_key(key_pem, password=None)
     except TypeError as error:
