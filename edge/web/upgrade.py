@@ -1,6 +1,6 @@
 """Joins a client's connection to a service's after both switched protocols: bytes both ways, unread."""
 
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field
 from twisted.internet.error import ConnectionDone
@@ -11,6 +11,9 @@ from edge.core.forwarding import sent_back
 from edge.web.cut import cut
 from edge.web.tickets import SUBPROTOCOL, SUBPROTOCOL_FIELD
 from edge.wire.request import Request, Tunnel
+
+_FAREWELL: Final = 2.0
+"""Seconds for a service to end what its client ended."""
 
 
 @define(eq=False)
@@ -30,6 +33,10 @@ class _End:
 
     def connectionLost(self, reason: Failure) -> None:
         self.splice.ended(self, reason)
+
+    def readConnectionLost(self) -> None:
+        """Only a client's side over HTTP/2 can end its own way and go on with the other."""
+        self.splice.half_closed()
 
 
 @define(eq=False)
@@ -115,6 +122,18 @@ class Splice:
             if not clean:
                 self.request.ledger.ended = "upstream-broken"
             self.request.ended(clean)
+
+    def half_closed(self) -> None:
+        """The client sends nothing more (Chromium ends its way with the close frame): the service may still take its leave."""
+        if not self._over:
+            self._hush()
+            self._look = self.clock.callLater(_FAREWELL, self._leave)
+
+    def _leave(self) -> None:
+        self._look = None
+        self.ended(self._from_client, Failure(ConnectionDone()))
+        if self._client is not None:
+            self._client.loseConnection()
 
     def _listen(self) -> None:
         """Looks if a byte went either way within `idle`; a tunnel that is silent for longer is nobody's any more."""

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 
@@ -79,6 +80,22 @@ class Stream(Upload):
         return self._deadline > 0
 
     # From the connection
+
+    def take_end(self) -> None:
+        end = self._end
+        if end is None:
+            super().take_end()
+            return
+        self.remote_open = False
+        # Whoever relays both ways apart may want to go on with the other one (IHalfCloseableProtocol).
+        half = getattr(end, "readConnectionLost", None)
+        if half is not None:
+            half()
+        else:
+            self._end = None
+            end.connectionLost(Failure(ConnectionDone()))
+            if not self.closed:
+                self.close_tunnel()
 
     def lost(self, reason: Failure) -> None:
         """The client left, or reset the stream; it is already forgotten."""

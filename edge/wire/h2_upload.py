@@ -2,9 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.error import ConnectionDone
-from twisted.python.failure import Failure
-
 from edge.wire.h2_frames import FLOW_CONTROL_ERROR, NO_ERROR, StreamError
 from edge.wire.request import Request, TunnelEnd
 
@@ -95,15 +92,7 @@ class Upload:
     def take_end(self) -> None:
         """The client's side is complete."""
         self.remote_open = False
-        if self._end is not None:
-            # Whoever relays both ways apart may want to go on with the other one (IHalfCloseableProtocol).
-            half = getattr(self._end, "readConnectionLost", None)
-            if half is not None:
-                half()
-            else:
-                end, self._end = self._end, None
-                end.connectionLost(Failure(ConnectionDone()))
-        elif self._deadline:
+        if self._deadline:
             self._connection.forget(self)
         elif self.request is not None:
             self.request.body.end()

@@ -209,3 +209,26 @@ def test_a_page_of_another_origin_opens_no_socket():
     house = House()
     assert house.ask("GET", "/chat/api/ws", *ASK, ("Origin", "https://evil.example")).reason == "origin-not-allowed"
     assert not house.behind.sent
+
+
+def half_closed():
+    house, talk, pipe = switched()
+    # Over HTTP/1.1 nobody can end one way only; what HTTP/2's streams call at END_STREAM is called here.
+    pipe.end.splice._from_client.readConnectionLost()
+    return house, talk, pipe
+
+
+def test_a_client_that_ends_its_way_still_gets_the_services_farewell():
+    house, talk, pipe = half_closed()
+    assert not pipe.ended and not talk.closed
+    house.clock.advance(1)
+    pipe.end.dataReceived(b"farewell")
+    pipe.end.connectionLost(Failure(ConnectionDone()))
+    assert talk.read().endswith(b"farewell") and talk.closed
+    assert house.outcome.ended == "complete" and house.at_rest()
+
+
+def test_a_service_that_does_not_end_what_its_client_ended_is_ended_soon():
+    house, talk, pipe = half_closed()
+    house.clock.advance(2)
+    assert pipe.ended == "closed" and talk.closed and house.outcome.ended == "complete" and house.at_rest()

@@ -319,9 +319,9 @@ def test_a_client_that_ends_its_side_is_told():
     talk.client.end_stream(number)
     talk.pump()
     assert len(end.lost) == 1 and end.lost[0].check(ConnectionDone)
+    assert talk.of(number, StreamEnded) and not talk.http2.streams
     made.loseConnection()
     talk.pump()
-    assert talk.of(number, StreamEnded) and not talk.http2.streams
 
 
 def test_an_end_that_knows_half_closes_keeps_its_own_side():
