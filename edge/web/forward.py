@@ -185,6 +185,11 @@ class Forward:
                 return
             avoid, told = avoid | {server}, again
         if request.finished:
+            # It came in the very moment in which it was called off.
+            if hasattr(answer, "tunnel"):
+                answer.tunnel.abortConnection()
+            else:
+                self._discard(answer)
             return
         self.servers.worked(server)
         request.ledger.first_byte = self.clock.seconds() - request.started

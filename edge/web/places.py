@@ -7,6 +7,7 @@ from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from edge.core.exchange import Exchange
 from edge.core.inspect import judged
@@ -17,6 +18,7 @@ from edge.web.pages import said_by_gate
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
+log = Logger(namespace="aigate.queue")
 _SSE: Final = b"text/event-stream"
 _NDJSON: Final = b"application/x-ndjson"
 _JSON: Final = b"application/json"
@@ -132,7 +134,7 @@ class _Alive:
             return
         if not self._asked:
             self._asked = True
-            drive(self._ask(), lambda failure: None)
+            drive(self._ask(), lambda failure: log.failure("A client that waits gets no sign of life", failure))
             return
         if self._kind:
             request.send(keepalive(self._dialect, self._kind, places.json_space))

@@ -50,8 +50,6 @@ class Relay:
 
     def makeConnection(self, transport: Any) -> None:
         self._transport = transport
-        if transport is None:
-            return
         if self._request.finished:
             transport.abortConnection()
             return

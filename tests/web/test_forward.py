@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from edge.auth.context import identity
@@ -317,3 +319,21 @@ def test_the_answer_to_head_keeps_its_length():
     answer.length = 77
     house.behind.last.deferred.callback(answer)
     assert talk.field("content-length") == "77" and talk.read().endswith(b"\r\n\r\n") and house.outcome.sent == 0
+
+
+@pytest.mark.parametrize("kind", ["answer", "tunnel"])
+def test_an_answer_that_comes_as_its_client_leaves_is_ended(kind):
+    house = House()
+    fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")] if kind == "tunnel" else []
+    talk = house.ask("GET", "/chat/api/x", *fields)
+    made, ended = reply(streams=True), []
+    if kind == "tunnel":
+        made = SimpleNamespace(fields=made.fields, tunnel=SimpleNamespace(abortConnection=lambda: ended.append(True)))
+    # The answer is there when it is called off: cancelling what was paused changes nothing any more.
+    deferred = house.behind.last.deferred
+    deferred.pause()
+    deferred.callback(made)
+    talk.leave()
+    deferred.unpause()
+    assert ended == [True] if kind == "tunnel" else made.line.aborted
+    assert house.outcome.status == 499 and house.at_rest()

@@ -1,5 +1,6 @@
 import json
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -351,3 +352,32 @@ def test_a_thousand_random_endings_leave_nothing_behind():
         "revoked",
     }
     assert all(outcome.status for outcome in house.outcomes)
+
+
+def test_a_look_that_breaks_harms_nobody_and_is_logged(monkeypatch):
+    house, first, talk = waiting()
+    said = []
+    monkeypatch.setattr("edge.web.places.judged", lambda *_: 1 / 0)
+    monkeypatch.setattr("edge.web.places.log", SimpleNamespace(failure=lambda text, *_: said.append(text)))
+    house.pass_time(31)
+    assert len(said) == 1 and talk.read() == b""
+    first.answer()
+    house.behind.last.answer(body=b"hi")
+    assert talk.body == b"hi" and house.at_rest()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_job_that_outlives_its_answer_keeps_its_place(held):
+    from edge.core.service import POST, Rule, Traits
+
+    kept = []
+    house = House(size=1)
+    house.guards["chat"].turns[-1].__self__.hold = (lambda *args: kept.append(args)) if held else None
+    house.guards["chat"].traits = Traits(kind="chat", rules=(Rule(POST, "*", work=True, units="images"),))
+    house.ask("POST", "/chat/api/prompt", body=b"{}")
+    house.behind.last.answer(fields=[("Content-Type", "application/json")], body=b'{"prompt_id": "p1"}')
+    if held:
+        ((base, job, ticket),) = kept
+        assert (base, job) == (house.behind.base, "p1") and house.slots.load("chat") != (0, 0)
+        ticket.release()
+    assert house.at_rest()
