@@ -40,11 +40,9 @@ fuzz: $(VENV)/.tests ## Fuzz the parsers against llhttp by coverage (SECONDS=600
 	@for target in requests answers chunks paths fields; do \
 		$(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(or $(SECONDS),600) || exit 1; done
 
-soak: $(VENV)/.tests ## Hours of abuse: idle crowds, mixed attacks, flat memory (HOURS=1)
+soak: $(VENV)/.tests ## An hour of abuse, then an hour of every kind of traffic, and nothing grows (HOURS=1)
 	AIGATE_SOAK_HOURS=$(or $(HOURS),1) $(BIN)/python -m pytest -q -m soak --timeout 0 $(TESTS) $(ARGS)
-
-bench: $(VENV)/.tests ## Measure the gate beside nginx, Caddy and others (needs wrk, h2load, nginx, caddy; ARGS=--help)
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.soak --minutes $$(awk 'BEGIN { print 60 * $(or $(HOURS),1) }')
 
 check: lint types arrows coverage ## Lint, types, arrows between the rooms, branch coverage
 
@@ -67,9 +65,6 @@ coverage: $(VENV)/.check
 
 bench: $(VENV)/.tests ## Measure the gate beside nginx, Caddy and others (quarter of an hour; docs/speed.md)
 	$(BIN)/python -m bench --install $(ARGS)
-
-soak: $(VENV)/.tests ## Drive every kind of traffic for an hour and see that nothing grows (ARGS="--minutes 10")
-	$(BIN)/python -m bench.soak $(ARGS)
 
 clean: ## Remove what was built; keeps .venv and all data
 	@rm -rf build dist *.egg-info edge/shipped .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
