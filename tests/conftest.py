@@ -7,6 +7,11 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is slow, and that is no fault of what is tested.
+settings.register_profile("gate", deadline=None)
+settings.load_profile("gate")
 
 STRICT = os.environ.get("CI") == "true"
 
