@@ -11,6 +11,7 @@ from edge.observe.heads import Head
 
 
 @click.group("audit")
+@common(passed=False)
 def command() -> None:
     """Prove that the audit log is whole."""
 

@@ -7,6 +7,7 @@ from edge.errors import TLSError
 
 
 @click.group("certs")
+@common(passed=False)
 def command() -> None:
     """The gate's own certificate authority."""
 

@@ -67,10 +67,20 @@ def create(places: Places, file: Path | None, as_json: bool, description: str | 
     """Make a key. It is shown once, on standard output, and stored nowhere."""
     given = raw(options)
     drafts = _from_csv(file, given, description or "") if file else [(given, description or "")]
+    if file is None:
+        _judged(given)
     with keyring(places) as ring:
         made = ring.create_all(drafts) if file is None else _numbered(ring.create_all, drafts, file)
     tell_made(made, as_json, file is None)
     warn_of_services(places, {name for each in made for name in each.record.key.services})
+
+
+def _judged(given: Raw) -> None:
+    """Tells what is wrong with the options before a folder is made or spoken of."""
+    try:
+        redrafted(blank("00000000"), given, 0.0, "UTC")
+    except ValueError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
 
 
 def _from_csv(file: Path, given: Raw, description: str) -> list[tuple[Raw, str]]:

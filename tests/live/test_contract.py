@@ -194,10 +194,18 @@ def test_explain_says_what_the_gate_does(client: httpx.Client, gate: Gate) -> No
     assert (away.returncode, "address-not-allowed" in away.stdout) == (1, True)
 
 
+def test_wrong_usage_makes_and_says_nothing_of_a_folder(gate: Gate, tmp_path: Path) -> None:
+    told = gate.aigate("keys", "create", "--user", "a", "--data", str(tmp_path / "none"))
+    assert (told.returncode, len(told.stderr.splitlines())) == (2, 2), told.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_the_ca_comes_on_standard_output_and_its_fingerprint_beside_it(gate: Gate) -> None:
     told = gate.aigate("certs", "ca")
     assert told.stdout == gate.ca.read_text()
     assert "fingerprint" in told.stderr
+    beside = gate.aigate("certs", "--data", str(gate.data), "ca")
+    assert beside.stdout == told.stdout
 
 
 def test_the_printed_line_for_a_lasting_key_makes_one_that_works(tmp_path: Path) -> None:
