@@ -5,6 +5,9 @@ VENV   ?= .venv
 # Tests that run at the same time; they use ports and folders of their own.
 JOBS   ?= 2
 TESTS  ?= tests
+# Real servers beside real clients on a busy machine can be late: a test is tried again, and is said to have been. One that
+# is broken fails each time.
+RETRY  ?= --reruns 2 --reruns-delay 1
 # What `make run` gives to `aigate run`, and `make test` to pytest.
 ARGS   ?=
 # Where big things are kept between runs of `make test-real`: a model server and its model.
@@ -26,7 +29,7 @@ run: $(VENV)/.installed ## Install into .venv and start the gate in the foregrou
 
 test: $(if $(filter true,$(CI)),test-deps) ## Run every test; those whose server is missing skip and tell the cure
 	@$(MAKE) --no-print-directory $(VENV)/.tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -ra -m "not real and not soak" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(RETRY) -q -ra -m "not real and not soak" $(TESTS) $(ARGS)
 
 test-deps: ## Install the servers and clients that tests use (Debian packages, as root)
 	@tests/deps.sh
@@ -59,7 +62,7 @@ arrows: $(VENV)/.check
 coverage: $(VENV)/.check
 	@rm -f .coverage .coverage.*
 	@# Without CI: what measures time skips under a tracer, and `make test` has run it.
-	env -u CI $(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile -q -m "not real and not soak" --ignore tests/packaging tests
+	env -u CI $(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile $(RETRY) -q -m "not real and not soak" --ignore tests/packaging tests
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
