@@ -1,6 +1,7 @@
 """`aigate keys create`."""
 
 import csv
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -9,6 +10,7 @@ import click
 
 from edge.cli.common import Places, common
 from edge.cli.keyring import as_json, keyring, tell_made, warn_of_services
+from edge.config.timezone import system_timezone
 from edge.core.keydraft import Raw, blank, redrafted
 from edge.stores.keyring import MOST_AT_ONCE
 
@@ -78,7 +80,7 @@ def create(places: Places, file: Path | None, as_json: bool, description: str | 
 def _judged(given: Raw) -> None:
     """Tells what is wrong with the options before a folder is made or spoken of."""
     try:
-        redrafted(blank("00000000"), given, 0.0, "UTC")
+        redrafted(blank("00000000"), given, time.time(), system_timezone())
     except ValueError as error:
         raise click.UsageError(str(error), click.get_current_context()) from None
 
@@ -128,7 +130,7 @@ def _numbered(create_all: Callable[..., Any], drafts: list[tuple[Raw, str]], fil
     problems = []
     for number, (given, _) in enumerate(drafts, 1):
         try:
-            redrafted(blank("00000000"), given, 0.0, "UTC")
+            redrafted(blank("00000000"), given, time.time(), system_timezone())
         except ValueError as error:
             problems += [f"{file}: key {number}: {line}" for line in str(error).splitlines()]
     if problems:

@@ -176,6 +176,14 @@ def test_validate_reads_from_standard_input_and_never_shows_a_key(keys: Gate, mo
     assert json.loads(keys("validate", shown, "--json", code=1))["reason"] == "disabled-key"
 
 
+def test_an_end_that_counts_from_now_may_stand_beside_a_beginning(keys: Gate, tmp_path: Path) -> None:
+    words = ("--expires", "9000d", "--not-before", "2030-01-01")
+    assert keys.json("create", "--user", "a", "--service", "chat", *words)["not_before"].startswith("2030")
+    file = tmp_path / "class.csv"
+    file.write_text("user,service,expires,not-before\nanna,chat,9000d,2030-01-01\n")
+    assert len(keys.json("create", "--from", str(file))) == 1
+
+
 def test_a_csv_makes_many_keys_or_none(keys: Gate, tmp_path: Path) -> None:
     file = tmp_path / "class.csv"
     file.write_text("user,service,expires,description,batch\nanna,chat;tts,30d,tablet,\nben,,,,yes\n")
