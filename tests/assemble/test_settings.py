@@ -27,7 +27,7 @@ def settings() -> Iterator[tuple[str, str]]:
                 yield kind.__name__, one.name
 
 
-@pytest.mark.parametrize(("kind", "name"), settings())
+@pytest.mark.parametrize(("kind", "name"), list(settings()))
 def test_every_setting_is_read_where_the_gate_is_assembled_or_run(kind: str, name: str) -> None:
     if name in LATER | READ_AT_ONCE:
         return
