@@ -10,7 +10,7 @@ from bench import venv
 from bench.cases import CASES
 from bench.peers import PEERS, Gate, OtherGate
 from bench.report import chart, table
-from bench.rounds import as_json, measure
+from bench.rounds import as_json, from_json, measure
 from bench.stub import Stub
 
 
@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--python", help="the interpreter of the gate, of this one's version")
     parser.add_argument("--json", action="store_true", help="figures of every round instead of tables")
     parser.add_argument("--save", type=Path, help="writes those figures to a file as well")
+    parser.add_argument("--read", type=Path, action="append", help="measures nothing: shows saved figures")
     parser.add_argument("--chart", type=Path, help="writes an SVG")
     parser.add_argument("--install", action="store_true", help="installs the peers that come from PyPI")
     given = parser.parse_args()
@@ -39,8 +40,12 @@ def main() -> int:
     for name, known in [*((case, CASES) for case in cases), *((peer, PEERS) for peer in peers)]:
         if name not in known:
             parser.error(f"{name} is none of {', '.join(known)}")
-    with tempfile.TemporaryDirectory(prefix="aigate-bench-") as folder, Stub(Path(folder) / "stub") as stub:
-        results = measure(cases, peers, given.rounds, given.seconds, stub)
+    if given.read:
+        read = [each for file in given.read for each in from_json(json.loads(file.read_text()))]
+        results = [each for each in read if each.case in cases]
+    else:
+        with tempfile.TemporaryDirectory(prefix="aigate-bench-") as folder, Stub(Path(folder) / "stub") as stub:
+            results = measure(cases, peers, given.rounds, given.seconds, stub)
     if given.save is not None:
         given.save.write_text(json.dumps(as_json(results), indent=1))
     if given.json:

@@ -49,7 +49,7 @@ CASES: dict[str, Case] = {
     for case in (
         Case("small-1", "1 KB JSON, 1 connection", "request", lambda p, s: wrk(p, "/small", 1, s)),
         Case("small-32", "1 KB JSON, 32 connections", "request", lambda p, s: wrk(p, "/small", 32, s)),
-        Case("small-256", "1 KB JSON, 256 connections", "request", lambda p, s: wrk(p, "/small", 256, s)),
+        Case("small-256", "1 KB JSON, 256 connections", "request", lambda p, s: wrk(p, "/small", 256, s + 3)),
         Case(
             "chat", "POST /v1/chat/completions, 32 connections", "request", _chat,
             peers=("gate", "stock", "other", "nginx", "caddy", "flask", "litellm"),

@@ -117,9 +117,9 @@ class Gate(Peer):
             '[log]\nconsole = "off"\n'
             "[edge]\nconnections = 20000\nconnections_per_address = 20000\nkeepalive_requests = 100000000\n"
             f'[services.bench]\nplugin = "http"\nroute = "/bench/api"\nupstreams = ["{upstream}"]\n{ca}'
-            "options = { websocket = true }\n"
+            "options = { websocket = true }\nconnections = 20000\n"
             f'[services.chat]\nplugin = "openai"\nroute = "/chat/api"\nupstreams = ["{upstream}"]\n{ca}'
-            "concurrency = 20000\n"
+            "concurrency = 20000\nconnections = 20000\n"
         )
         config.chmod(0o600)
         path = ":".join([str(self.tree), *(each for each in sys.path if each.endswith("site-packages"))])

@@ -118,7 +118,8 @@ def measure(cases: Iterable[str], peers: Sequence[str], rounds: int, seconds: fl
                 try:
                     peer = stack.enter_context(kind(stub, case.upstream))
                     time.sleep(0.3)
-                    case.work(peer, 0.2 if not case.slow else 1)
+                    if not case.slow:
+                        case.work(peer, 0.2)
                 except Exception as error:
                     print(f"  {kind.name} stays out of {name}: {error}", file=sys.stderr)
                     continue
@@ -135,6 +136,11 @@ def measure(cases: Iterable[str], peers: Sequence[str], rounds: int, seconds: fl
                     print(f"  {name} {number + 1}/{rounds} {peer.name}: {made.cost * 1e6:.1f} us", file=sys.stderr)
             results += [result for _, result in running if result.rounds]
     return results
+
+
+def from_json(saved: Iterable[dict[str, Any]]) -> list[Result]:
+    """What `as_json` made."""
+    return [Result(**{**each, "rounds": [Round(**one) for one in each["rounds"]]}) for each in saved]
 
 
 def as_json(results: Iterable[Result]) -> list[dict[str, Any]]:
