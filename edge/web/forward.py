@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -366,6 +367,8 @@ class Forward:
             pairs.append((b"X-Accel-Buffering", b"no"))
         pairs += said_by_gate(request)
         pairs.append(self._backend)
+        if request.exchange.model is not None:
+            pairs.append((b"X-Aigate-Model", quote(request.exchange.model, safe=":/@+ ").encode("ascii")))
         overhead = request.ledger.overhead
         if overhead is not None:
             pairs.append((b"X-Aigate-Overhead-Ms", b"%.2f" % (overhead * 1000)))
