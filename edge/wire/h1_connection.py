@@ -51,6 +51,7 @@ class H1Connection(Protocol):
         self._idle_since = 0.0
         self._mark = (0.0, 0)
         self._stall = Stall()
+        self._reached = -1
         self._written = 0
 
     def connectionMade(self) -> None:
@@ -114,7 +115,12 @@ class H1Connection(Protocol):
         self._update_reading()
 
     def _check_stall(self, now: float) -> None:
-        if self._stall.lasts(now, self._written, unsent(self.transport), self._limits):
+        if self._written == self._reached:
+            return  # all of it had reached the client, and nothing was written since: the kernel need not be asked
+        waiting = unsent(self.transport)
+        if not waiting:
+            self._reached = self._written
+        if self._stall.lasts(now, self._written, waiting, self._limits):
             self._abort()
 
     def _write(self, data: bytes) -> None:

@@ -78,6 +78,7 @@ class Http2(Protocol):
         self._deadline = 0.0
         self._idle_since = 0.0
         self._stall = Stall()
+        self._reached = -1
         self._polite = False
 
     # Connection
@@ -357,5 +358,11 @@ class Http2(Protocol):
         self._check_stall(now)
 
     def _check_stall(self, now: float) -> None:
-        if self._stall.lasts(now, self.sender.written, unsent(self.transport), self.limits):
+        written = self.sender.written
+        if written == self._reached:
+            return
+        waiting = unsent(self.transport)
+        if not waiting:
+            self._reached = written
+        if self._stall.lasts(now, written, waiting, self.limits):
             self._abort()
