@@ -42,7 +42,7 @@ def moved(ports, otherwise):
 
 
 async def found(agent, ports, closed, **more):
-    services = await discover(agent, reactor, moved(ports, closed), **more)
+    services = await discover(agent, reactor, moved(ports, closed), **{"patience": 10.0, **more})
     by_port = {at: usual for usual, at in ports.items()}
     return [
         (s.name, s.plugin, [by_port[int(base.rpartition(":")[2])] for base in s.upstreams], s.route) for s in services
@@ -86,7 +86,9 @@ async def test_an_open_port_is_not_a_service(agent, serve, closed):
         8000: serve({"/v1/models": (500, b'{"data": []}')})[0],
         8188: serve({"/system_stats": (200, b"[" * 100_000)})[0],
     }
-    assert [service.plugin for service in await discover(agent, reactor, moved(ports, closed))] == ["demo"] * 4
+    assert [service.plugin for service in await discover(agent, reactor, moved(ports, closed), patience=10.0)] == [
+        "demo"
+    ] * 4
 
 
 @pytest_twisted.ensureDeferred

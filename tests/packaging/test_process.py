@@ -112,8 +112,10 @@ def test_a_pid_file_that_a_crash_left_does_not_keep_a_daemon_from_starting(gates
     pid.write_text(str(os.getpid()))
     assert fails(gate, DAEMON) == (0, "")
     until(lambda: pid.exists() and pid.read_text() != str(os.getpid()))
-    number = int(pid.read_text())
-    os.kill(number, signal.SIGTERM)
+    log = gate.data / "log" / "gate.log"
+    # Its handlers are set once its reactor runs.
+    until(lambda: log.exists() and "leads to chat" in log.read_text())
+    os.kill(int(pid.read_text()), signal.SIGTERM)
     until(lambda: not pid.exists())
 
 
