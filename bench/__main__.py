@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -58,4 +59,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # What it started is in groups of its own, so that only an orderly end takes it along.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

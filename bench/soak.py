@@ -6,6 +6,7 @@ something grew.
 """
 
 import argparse
+import signal
 import statistics
 import sys
 import tempfile
@@ -155,4 +156,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

@@ -27,4 +27,6 @@ def install() -> None:
     HOME.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
     for package in PACKAGES:
+        if not missing(package.partition("[")[0]):
+            continue
         subprocess.run([script("pip"), "install", "--quiet", package], check=False)
