@@ -1,6 +1,8 @@
 """Files and folders of the data folder: written whole or not at all, owned by whoever owns the folder."""
 
+import fcntl
 import os
+import time
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -51,3 +53,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def lock_within(handle: int, seconds: float, pause: float) -> bool:
+    """Take the lock of an open file or folder for this process alone; whether it was to be had within `seconds`.
+
+    It is held until the handle is closed. `pause` is in seconds, between two tries.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(pause)
+        else:
+            return True

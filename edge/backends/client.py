@@ -2,13 +2,10 @@
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, IProtocolFactory
-
 from edge.backends.agent import UpstreamAgent
+from edge.backends.connect import connect_with
 from edge.backends.outward import UpstreamClient
 from edge.backends.reader import BOUNDS, Bounds
-from edge.backends.target import Target
 from edge.transport.connect import connect
 
 
@@ -17,10 +14,5 @@ def upstream_client(
 ) -> UpstreamClient:
     """A client whose connections are lean (`fast`) or Twisted's stock ones; `creator` makes the TLS side of each, as
     `UpstreamAgent` says. `idle` is the seconds that a connection is kept for the next request."""
-
-    def opened(target: Target, factory: IProtocolFactory, timeout: float) -> Deferred[IProtocol]:
-        host, port = (target.path, None) if target.scheme == "unix" else (target.host, target.port)
-        made: Deferred[IProtocol] = connect(reactor, fast, host, port, factory, timeout, target.tls)
-        return made
-
+    opened = connect_with(connect, reactor, fast)
     return UpstreamClient(UpstreamAgent(reactor, opened, creator=creator, idle=idle, bounds=bounds))

@@ -5,7 +5,6 @@ line, and the oldest go when all together take more than they may, which the cha
 with a signature which line was the last; `log/audit.lock` is who may write.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.core.chain import START, Check, Link, seal_all, unseal
 from edge.errors import StoreError
-from edge.files import keep_owner, make_folder, sync_folder, write_atomically
+from edge.files import keep_owner, lock_within, make_folder, sync_folder, write_atomically
 from edge.observe.heads import Head, sign, signing_key
 
 FILE: Final = "audit.jsonl"
@@ -154,17 +153,8 @@ class AuditTrail:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             keep_owner(path)
-            end = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise StoreError(
-                            f"{path}: another program has held the audit log for {PATIENCE:.0f} s"
-                        ) from None
-                    time.sleep(0.002)
+            if not lock_within(handle, PATIENCE, 0.002):
+                raise StoreError(f"{path}: another program has held the audit log for {PATIENCE:.0f} s")
             yield
         finally:
             os.close(handle)

@@ -6,7 +6,6 @@ counts; a process killed between the last two steps leaves an export that lags b
 within a second and makes anew.
 """
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -18,6 +17,7 @@ from attrs import define, field, frozen
 
 from edge.core.keyrecord import HistoryEntry, KeyRecord
 from edge.errors import StoreError
+from edge.files import lock_within
 from edge.stores import export
 from edge.stores.changes import Changes, grow, note, register
 from edge.stores.database import BUSY, open_database, transaction
@@ -261,17 +261,8 @@ class SqliteKeyRecord:
         except OSError as error:
             raise StoreError(f"{self.folder}: cannot be opened: {error.strerror}") from error
         try:
-            patience = time.monotonic() + BUSY
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > patience:
-                        raise StoreError(
-                            f"{self.folder}: another command has been changing keys for {BUSY:.0f} s"
-                        ) from None
-                    time.sleep(0.005)
+            if not lock_within(handle, BUSY, 0.005):
+                raise StoreError(f"{self.folder}: another command has been changing keys for {BUSY:.0f} s")
             yield
         finally:
             os.close(handle)

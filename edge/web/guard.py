@@ -31,7 +31,7 @@ from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
 from edge.web.cut import cut
 from edge.web.drive import drive
-from edge.web.pages import refuse, said_by_gate
+from edge.web.pages import DOUBT, refuse, said_by_gate
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.irequest import render_stock
 from edge.wire.request import Request
@@ -41,7 +41,6 @@ STOCK_BODY: Final = 1024 * 1024
 MOST_ORIGINS: Final = 100
 """Refused origins that are remembered, so that each is said once; no further one is said."""
 _SERIALIZED: Final = re.compile(rb"[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9.\[\]:_-]{1,253}")
-DOUBT: Final = Refusal("store-unavailable", "The gate cannot judge this request now.", retry_after=5.0)
 
 
 class Admits(Protocol):

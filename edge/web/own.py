@@ -18,8 +18,8 @@ from edge.core.refusal import Refusal
 from edge.errors import StoreError
 from edge.interfaces import IStreamed
 from edge.web.drive import drive
-from edge.web.guard import DOUBT, Door
-from edge.web.pages import refuse, reply_json
+from edge.web.guard import Door
+from edge.web.pages import DOUBT, refuse, reply_json
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 

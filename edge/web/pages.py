@@ -13,6 +13,10 @@ from edge.wire.request import Request
 _NO_STORE: Final = (b"Cache-Control", b"no-store")
 
 
+DOUBT: Final = Refusal("store-unavailable", "The gate cannot judge this request now.", retry_after=5.0)
+"""What is said where judging itself failed: closed on doubt."""
+
+
 def refusal_answer(refusal: Refusal, dialect: str, request_id: str) -> tuple[list[Pair], bytes]:
     """Header fields and body of a refusal, without framing."""
     made = answer(refusal, dialect, request_id)

@@ -18,13 +18,12 @@ from edge.core.headers import Fields, Pair
 from edge.core.networks import Network, address
 from edge.core.refusal import Refusal
 from edge.web.ledger import Ledger
-from edge.web.pages import refusal_answer, refuse
+from edge.web.pages import DOUBT, refusal_answer, refuse
 from edge.web.router import Router
 from edge.web.tickets import cut_ticket
 from edge.wire.request import Origin, Request
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:\-]{8,128}")
-DOUBT: Final = Refusal("store-unavailable", "The gate cannot judge this request now.", retry_after=5.0)
 Sink = Callable[[Outcome], None]
 
 
