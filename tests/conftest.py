@@ -9,11 +9,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A busy machine is slow, and that is no fault of what is tested.
-settings.register_profile("gate", deadline=None)
+STRICT = os.environ.get("CI") == "true"
+
+# A busy machine is slow, and that is no fault of what is tested. With CI=true the same examples each time: new ones are looked
+# for by those who can mend what they find.
+settings.register_profile("gate", deadline=None, derandomize=STRICT)
 settings.load_profile("gate")
 
-STRICT = os.environ.get("CI") == "true"
+INNER = pytest.StashKey[object]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Unwrap what pytest-twisted wrapped when the same property test ran before: wrapped twice, it waits for itself."""
+    hypothesis = getattr(pyfuncitem.obj, "hypothesis", None)
+    if hypothesis is not None:
+        hypothesis.inner_test = pyfuncitem.stash.setdefault(INNER, hypothesis.inner_test)
 
 
 @pytest.hookimpl(wrapper=True)
