@@ -150,9 +150,14 @@ class UpstreamAgent:
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:
                 framing = b"Content-Length: %d\r\n" % body.length
+        last = bool(framing) and method not in _TAKES_BODY
+        if last:
+            # A service that reads no body of such a method would take it for its next request, and answer that too.
+            framing += b"Connection: close\r\n"
         wire = request_head(method, url, pairs, framing) + whole
         repeatable = producer is None and not whole and method in _SAFE
         errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, timeouts, inform)
+        errand.last = last
         connection = self._pool.take(url.target)
         if connection is not None:
             self.reuses += 1

@@ -260,7 +260,7 @@ class UpstreamConnection(Protocol):
         assert errand is not None
         reader = self._reader
         length = reader.expect(head, errand.bodyless)
-        if errand.upgrade is not None:
+        if errand.upgrade is not None or errand.last:
             reader.keep = False
         payload, done = reader.body(data)
         self._errand = None

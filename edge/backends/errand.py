@@ -47,6 +47,7 @@ class Errand:
         "connection",
         "deferred",
         "inform",
+        "last",
         "repeatable",
         "target",
         "timeouts",
@@ -75,6 +76,8 @@ class Errand:
         """Whether it may be sent once more when a kept connection died under it without a byte of an answer."""
         self.timeouts = timeouts
         self.inform = inform
+        self.last = False
+        """Whether its connection serves no further request."""
         self.upgrade: bytes | None = None
         """The lower-case protocol that a 101 may switch to."""
         self.accept: bytes | None = None

@@ -43,7 +43,8 @@ RESERVED: Final = frozenset(
 _PLAIN = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@\-][A-Za-z0-9_~!$&'()*+,=:@.\-]*)+/?|/")
 _ILLEGAL = re.compile(rb"[^!-~]|[\\#]|%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]")
+# Also with a plain second byte: a lenient decoder reads 0xc0 0x2e as a dot, since it masks the rest away.
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf./\\]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]")
 _DOTS = re.compile(rb"(?:^|[/\\])\.{1,2}(?:[/\\;]|$)")
 _SLASHES = re.compile(r"[/\\]+")
 _PARAMETERS = re.compile(r";[^/]*")

@@ -107,7 +107,8 @@ def host_of(authority: bytes) -> str | None:
     match = _AUTHORITY.fullmatch(authority)
     if match is None or (match[3] is not None and int(match[3]) > 65535):
         return None
-    return (match[1] or match[2]).decode("ascii").lower().rstrip(".")
+    host = (match[1] or match[2]).decode("ascii").lower().removesuffix(".")
+    return host if host and "" not in host.split(".") else None
 
 
 def _line(line: bytes) -> _Line:
@@ -205,7 +206,7 @@ def request_head(head: bytes, most_fields: int = 100) -> RequestHead:
     if host is None:
         raise BadHead("the Host is malformed")
     if target[0] != 0x2F:
-        target = _origin_form(method, target, host)
+        target = _origin_form(method, target, host, authority or b"")
     size = CHUNKED if chunked else length or 0
     if upgrade is not None:
         # An upgrade with a body, or to one of several protocols, has no single reading: it is an ordinary request.
@@ -216,14 +217,20 @@ def request_head(head: bytes, most_fields: int = 100) -> RequestHead:
     )
 
 
-def _origin_form(method: str, target: bytes, host: str) -> bytes:
-    """The origin form of an absolute-form target whose host is the Host field's (RFC 9112 3.2.2); else BadHead."""
+def _port(authority: bytes) -> bytes:
+    """The port that an authority names, b"" for a usual one."""
+    port = authority.rpartition(b":")[2].lstrip(b"0") if authority[-1:].isdigit() and b":" in authority else b""
+    return b"" if port in (b"80", b"443") else port
+
+
+def _origin_form(method: str, target: bytes, host: str, authority: bytes) -> bytes:
+    """The origin form of an absolute-form target whose host and port are the Host field's (RFC 9112 3.2.2); else BadHead."""
     if method == "CONNECT":
         raise BadHead("this is not a forward proxy", "method-not-allowed")
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         raise BadHead("the request target is neither a path nor an absolute URL")
-    if host_of(match[1]) != host:
+    if host_of(match[1]) != host or _port(match[1]) != _port(authority):
         raise BadHead("the request target and Host name different hosts")
     rest = match[2] or b"/"
     return rest if rest[0] == 0x2F else b"/" + rest

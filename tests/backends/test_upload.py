@@ -49,7 +49,7 @@ async def test_a_body_that_is_there_goes_out_with_its_head_in_one_write():
     body.end()
     with Rogue(taking(5)) as rogue:
         async with way_out() as out:
-            await out.client.get(out.to(rogue.url), data=b"12345")
+            await out.client.post(out.to(rogue.url), data=b"12345")
             (connection,) = out.agent._open
             writes = []
             write = connection.transport.write

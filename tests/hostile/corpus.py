@@ -416,6 +416,189 @@ def _pipelines() -> Iterator[tuple[str, bytes, bytes | None, bytes]]:
     )
 
 
+def _more_lines() -> Iterator[tuple[str, bytes, bytes | None]]:
+    """Greetings of other protocols, and absolute and authority forms at their edges."""
+    good = b"/x"
+    yield (
+        "absolute form, the port that Host has",
+        b"GET http://localhost:81/any/api/x HTTP/1.1\r\nHost: localhost:81\r\nX-API-Key: {K}\r\n\r\n",
+        good,
+    )
+    yield "absolute form, a default port", _get(line=b"GET http://localhost:80/any/api/x HTTP/1.1"), good
+    yield "a target of 8 KiB", _get(b"/any/api/" + b"a" * 8000), b"/" + b"a" * 8000
+    for name, line in {
+        "absolute form, another port": b"GET http://localhost:1/any/api/x HTTP/1.1",
+        "absolute form, no path": b"GET http://localhost HTTP/1.1",
+        "absolute form, a query only": b"GET http://localhost?/any/api/x HTTP/1.1",
+        "absolute form, backslashes": b"GET http:\\\\localhost\\any\\api\\x HTTP/1.1",
+        "absolute form, an encoded host": b"GET http://%6cocalhost/any/api/x HTTP/1.1",
+        "absolute form, an encoded slash after the host": b"GET http://localhost%2fany/api/x HTTP/1.1",
+        "absolute form, a fragment": b"GET http://localhost/any/api/x#y HTTP/1.1",
+        "absolute form, ws": b"GET ws://localhost/any/api/x HTTP/1.1",
+        "absolute form, one slash": b"GET http:/localhost/any/api/x HTTP/1.1",
+        "absolute form, dot segments": b"GET http://localhost/any/api/../api/x HTTP/1.1",
+        "absolute form, an empty port": b"GET http://localhost:/any/api/x HTTP/1.1",
+        "absolute form, two hosts": b"GET http://localhost,evil/any/api/x HTTP/1.1",
+        "authority form": b"GET localhost:80 HTTP/1.1",
+        "the whole server": b"OPTIONS * HTTP/1.1",
+        "a target of 40 KiB": b"GET /any/api/" + b"a" * 40_000 + b" HTTP/1.1",
+        "a no-break space": b"GET\xa0/any/api/x HTTP/1.1",
+        "a next-line character": b"GET /any/api/x\x85HTTP/1.1",
+        "a method in full width": b"\xef\xbc\xa7ET /any/api/x HTTP/1.1",
+        "a method with an override": b"GET,DELETE /any/api/x HTTP/1.1",
+        "M-SEARCH": b"M-SEARCH * HTTP/1.1",
+        "an answer": b"HTTP/1.1 200 OK",
+        "two request lines": b"GET /any/api/x HTTP/1.1\r\nGET /any/api/y HTTP/1.1",
+        "a PROXY line": b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nGET /any/api/x HTTP/1.1",
+        "another mail server": b"EHLO localhost",
+        "a shell": b"SSH-2.0-OpenSSH_9.2",
+        "NUL after the version": b"GET /any/api/x HTTP/1.1\x00",
+        "a version of Arabic digits": b"GET /any/api/x HTTP/\xd9\xa1.\xd9\xa1",
+    }.items():
+        yield name, _get(line=line), None
+    yield "a PROXY header of version 2", b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12) + _get(), None
+
+
+def _more_fields() -> Iterator[tuple[str, bytes, bytes | None, bytes]]:
+    """Hosts at their edges, and what `Connection` and names with an underscore would do."""
+    for name, host in {
+        "Host of a dot": b".",
+        "Host with two dots at its end": b"localhost..",
+        "Host with an empty label": b"local..host",
+        "Host as a URL": b"http://localhost",
+        "Host with an empty port": b"localhost:",
+        "Host with a port too high": b"localhost:65536",
+        "Host with a signed port": b"localhost:+80",
+        "Host with two ports": b"localhost:80:80",
+        "Host with a zone": b"[fe80::1%25eth0]",
+        "Host of an encoded letter": b"%6cocalhost",
+        "Host with a semicolon": b"localhost;evil",
+        "Host with a tab inside": b"local\thost",
+        "Host in quotes": b'"localhost"',
+    }.items():
+        yield name, b"GET /any/api/x HTTP/1.1\r\nHost: " + host + b"\r\nX-API-Key: {K}\r\n\r\n", None, b""
+    for name, fields in {
+        "Host beside an underscore": b"Ho_st: evil\r\n",
+        "Connection names the length": b"Connection: Content-Length\r\nContent-Length: 5\r\n",
+        "Connection names the length and Host": b"Connection: Host, content-length, x-api-key\r\nContent-Length: 5\r\n",
+        "Connection in two lines": b"Connection: keep-alive\r\nConnection: content-length\r\nContent-Length: 5\r\n",
+        "Connection of commas": b"Connection: ,,,\r\nContent-Length: 5\r\n",
+        "a length of 15 digits": b"Content-Length: 000000000000005\r\n",
+        "a length in odd case": b"cOnTeNt-LeNgTh: 5\r\n",
+        "a length beside one in a query": b"Content-Length: 5\r\nX-Forwarded-Content-Length: 3\r\n",
+    }.items():
+        yield (
+            name,
+            _post(b"Content-Length: 5\r\n" * (b"ength: " not in fields.lower()) + fields, b"hello"),
+            b"/x",
+            b"hello",
+        )
+    for name, fields in {
+        "Connection names the coding": b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n",
+        "Connection close, TE": b"Connection: close, TE\r\nTE: trailers, chunked\r\nTransfer-Encoding: chunked\r\n",
+        "a coding in odd case": b"tRANSFER-eNCODING: cHUNKED\r\n",
+        "a coding without a space": b"Transfer-Encoding:chunked\r\n",
+    }.items():
+        yield name, _post(fields, b"5\r\nhello\r\n0\r\n\r\n"), b"/x", b"hello"
+    for name, fields in {
+        "a length of 16 digits": b"Content-Length: 0000000000000005\r\n",
+        "a length with a no-break space": b"Content-Length: \xa05\r\n",
+        "a length with a comment": b"Content-Length: 5 (five)\r\n",
+        "a length whose name ends in a no-break space": b"Content-Length\xa0: 5\r\n",
+        "a length of a newline in an encoding": b"Content-Length: 5%0d%0a\r\n",
+        "a length, then an empty one": b"Content-Length: 5\r\nContent-Length: \r\n",
+        "a coding split by NUL": b"Transfer-Encoding: ch\x00unked\r\n",
+        "a coding after a comma and a tab": b"Transfer-Encoding: ,\tchunked\r\n",
+        "deflate, chunked": b"Transfer-Encoding: deflate, chunked\r\n",
+        "br, chunked": b"Transfer-Encoding: br, chunked\r\n",
+        "chunked over two fields": b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        "chunked, then nothing": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: \r\n",
+        "a coding whose name ends in a tab": b"Transfer-Encoding\t: chunked\r\n",
+        "a coding behind a vertical tab": b"X: y\x0bTransfer-Encoding: chunked\r\n",
+        "a coding behind NEL": b"X: y\x85\nTransfer-Encoding: chunked\r\n",
+        "a folded length": b"X: y\r\n\tContent-Length: 5\r\n",
+        "Expect twice, one of them odd": b"Content-Length: 5\r\nExpect: 100-continue\r\nExpect: x\r\n",
+        "Expect with a parameter": b"Content-Length: 5\r\nExpect: 100-continue;x=y\r\n",
+        "Expect of nothing": b"Content-Length: 5\r\nExpect:\r\n",
+        "Expect of two": b"Content-Length: 5\r\nExpect: 100-continue, 100-continue\r\n",
+    }.items():
+        yield name, _post(fields, b"5\r\nhello\r\n0\r\n\r\n"), None, b""
+
+
+def _more_chunks() -> Iterator[tuple[str, bytes, bytes | None, bytes]]:
+    for name, body in {
+        "a trailer that shows a key": b"5\r\nhello\r\n0\r\nX-API-Key: bad\r\n\r\n",
+        "a trailer of an encoding": b"5\r\nhello\r\n0\r\nContent-Encoding: gzip\r\n\r\n",
+        "an extension in quotes with a backslash": b'5;a="\\""\r\nhello\r\n0\r\n\r\n',
+        "a last size of 15 zeros": b"5\r\nhello\r\n000000000000000\r\n\r\n",
+    }.items():
+        yield name, _chunked(body), b"/x", b"hello"
+    for name, body in {
+        "a size of 16 digits": b"FFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n",
+        "an extension ended by LF": b"5;\nhello\r\n0\r\n\r\n",
+        "an extension ended by CR": b"5;a\rX\nhello\r\n0\r\n\r\n",
+        "an extension with CRLF in quotes": b'5;a="\r\nhello\r\n0\r\n\r\n"\r\n',
+        "an extension with a value of nothing": b"5;a=\r\nhello\r\n0\r\n\r\n",
+        "an extension in 8 bit": b"5;\xe9\r\nhello\r\n0\r\n\r\n",
+        "a size of an accent": b"5\xcc\x81\r\nhello\r\n0\r\n\r\n",
+        "a size of a superscript": b"\xb2\r\nhe\r\n0\r\n\r\n",
+        "a size with a comma": b"5,5\r\nhello\r\n0\r\n\r\n",
+        "a size with NUL": b"5\x00\r\nhello\r\n0\r\n\r\n",
+        "a last size of -0": b"5\r\nhello\r\n-0\r\n\r\n",
+        "a last size of 0x0": b"5\r\nhello\r\n0x0\r\n\r\n",
+        "a last size with a space": b"5\r\nhello\r\n0 \r\n\r\n",
+        "CR CR LF after the size": b"5\r\r\nhello\r\n0\r\n\r\n",
+        "LF CR after the data": b"5\r\nhello\n\r0\r\n\r\n",
+        "a trailer of Host": b"5\r\nhello\r\n0\r\nHost: evil\r\n\r\n",
+        "a trailer of Expect": b"5\r\nhello\r\n0\r\nExpect: 100-continue\r\n\r\n",
+        "a trailer of nothing": b"5\r\nhello\r\n0\r\n: y\r\n\r\n",
+        "a trailer with NUL": b"5\r\nhello\r\n0\r\nX: a\x00\r\n\r\n",
+        "a trailer with a bare CR": b"5\r\nhello\r\n0\r\nX: a\rb\r\n\r\n",
+    }.items():
+        yield name, _chunked(body), None, b""
+
+
+def _more_targets() -> Iterator[tuple[str, bytes, bytes | None]]:
+    for name, rest in {
+        "full-width dots": b"/%ef%bc%8e%ef%bc%8e/x",
+        "full-width letters": b"/%ef%bd%81",
+        "a percent sign, encoded": b"/100%25",
+        "the root of the route": b"/",
+        "a name of Latin-1": b"/%c0%c9",
+        "a query of CR LF": b"/x?a=%0d%0aSet-Cookie:b",
+        "a query of NUL": b"/x?a=%00",
+        "a query of a bad escape": b"/x?a=%zz",
+        "a path of semicolons": b"/;;;/x",
+        "a path with a comma": b"/a,b",
+    }.items():
+        yield name, _get(b"/any/api" + rest), rest
+    for name, path in {
+        "dots encoded three times over": b"/any/api/%25%32%65%25%32%65/x",
+        "a slash encoded before dots": b"/any/api/a%2f..%2f..%2fx",
+        "a backslash encoded twice": b"/any/api/..%255cx",
+        "dots behind an empty segment": b"/any/api//../x",
+        "dots before a semicolon, encoded": b"/any/api/..%3b/x",
+        "dot before a semicolon": b"/any/api/.;/x",
+        "overlong in two, the second byte plain": b"/any/api/%c0%2e%c0%2e/x",
+        "an overlong slash, the second byte plain": b"/any/api/..%c0%2fx",
+        "overlong in four": b"/any/api/%f0%80%80%ae%f0%80%80%ae/x",
+        "%u": b"/any/api/%u002e%u002e/x",
+        "a tab, encoded": b"/any/api/..%09/x",
+        "a newline, encoded, before a version": b"/any/api/x%20HTTP/1.1%0d%0aX:%20y",
+        "a semicolon in the route": b"/any;a/api/x",
+        "a semicolon after the route": b"/any/api;/x",
+        "an encoded slash in the route": b"/any%2fapi/x",
+        "a doubled slash in the route": b"/any//api/x",
+        "a NUL after the route": b"/any/api%00/x",
+        "another service by way of this one": b"/any/api/..%2f..%2fchat/api/x",
+        "the gate's own by way of a semicolon": b"/health;/../any/api/x",
+        "a carriage return alone": b"/any/api/x%0d",
+        "DEL": b"/any/api/x%7f",
+        "a backslash first": b"/any/api/%5cx/..%5cy",
+    }.items():
+        yield name, _get(path), None
+
+
 def cases() -> list[Case]:
     """Every case, each under a name of its own."""
     made = [Case("request line", name, data, target) for name, data, target in _lines()]
@@ -425,6 +608,10 @@ def cases() -> list[Case]:
     made += [Case("chunk", name, data, target, body) for name, data, target, body in _chunks()]
     made += [Case("target", name, data, target) for name, data, target in _targets()]
     made += [Case("pipeline", name, data, target, body) for name, data, target, body in _pipelines()]
+    made += [Case("request line", name, data, target) for name, data, target in _more_lines()]
+    made += [Case("field", name, data, target, body) for name, data, target, body in _more_fields()]
+    made += [Case("chunk", name, data, target, body) for name, data, target, body in _more_chunks()]
+    made += [Case("target", name, data, target) for name, data, target in _more_targets()]
     return made
 
 

@@ -111,8 +111,9 @@ def test_too_many_fields_are_431() -> None:
 
 def test_connect_is_refused_and_an_absolute_target_of_this_host_is_its_path() -> None:
     assert b"405" in bench(ok).send(b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n").out()[:13]
-    line = bench(ok).send(b"GET http://H:1/x?y HTTP/1.1\r\nHost: h\r\n\r\n")
+    line = bench(ok).send(b"GET http://H:1/x?y HTTP/1.1\r\nHost: h:1\r\n\r\n")
     assert line.requests[0].target == b"/x?y"
+    assert b"400" in bench(ok).send(b"GET http://h:1/ HTTP/1.1\r\nHost: h\r\n\r\n").out()[:13]
 
 
 def test_a_body_is_held_back_until_somebody_wants_it() -> None:
