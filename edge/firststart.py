@@ -122,10 +122,10 @@ def _stop(_: object, reactor: SelectReactor) -> None:
     reactor.stop()
 
 
-def make_first_key(data: Path, environ: Mapping[str, str]) -> Path | None:
+def make_first_key(data: Path, environ: Mapping[str, str], audit_max: int) -> Path | None:
     """Makes the first key where there has never been one; the header file that holds it, None where it no longer opens anything."""
     header = data / HEADER
-    record = SqliteKeyRecord(data, environ, audit=key_changes(data))
+    record = SqliteKeyRecord(data, environ, audit=key_changes(data, audit_max))
     try:
         if record.exists and (record.count() or record.history(limit=1)):
             return header if _opens(record, header) else None

@@ -74,7 +74,7 @@ def bind(
         say(prepared.found.told)
     for warning in prepared.reading.warnings:
         log.warn("{warning}", warning=warning)
-    header = firststart.make_first_key(prepared.data, environ)
+    header = firststart.make_first_key(prepared.data, environ, prepared.reading.config.log.audit_max)
     gate = assemble(reactor, prepared.reading, prepared.data, prepared.registry, environ, console, command)
     whole = InOrder()  # type: ignore[no-untyped-call]
     for one in (Holding(prepared.lock), gate.service, Greeting(reactor, prepared, gate, header, environ)):

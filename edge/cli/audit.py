@@ -40,7 +40,7 @@ def head(places: Places) -> None:
     folder = places.folder
     if not (folder / "log").is_dir():
         raise click.ClickException(f"{folder} holds no audit log yet; --data DIR names another folder")
-    click.echo(AuditTrail(folder).sign().to_json(), nl=False)
+    click.echo(AuditTrail(folder, places.audit_max).sign().to_json(), nl=False)
 
 
 def _heads(file: Path) -> list[Head]:

@@ -11,7 +11,9 @@ from attrs import define
 
 from edge.config.load import load
 from edge.config.read import Reading
+from edge.errors import ConfigErrors
 from edge.home import find_data, held, open_data
+from edge.observe.audit import ENDLESS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,6 +44,15 @@ class Places:
         """The data folder, whether or not it exists. Raises ConfigErrors where only the configuration can tell."""
         told = self.data or os.environ.get("AIGATE_DATA_DIR")
         return find_data(self.data, os.environ, None if told else self.reading.config.data_dir)
+
+    @property
+    def audit_max(self) -> int:
+        """The most bytes of the audit log, as configured."""
+        try:
+            return self.reading.config.log.audit_max
+        except ConfigErrors:
+            # A broken configuration is the gate's to tell. Nothing of the log may go by a number that nobody chose.
+            return ENDLESS
 
     def writing(self) -> Path:
         """The data folder, made where it is missing, for a verb that writes there: says which, and whether a gate reads it.

@@ -16,6 +16,7 @@ from edge.config.timezone import system_timezone
 from edge.core.keyrecord import KeyRecord
 from edge.core.times import stamp
 from edge.errors import ConfigErrors
+from edge.observe.audit import ENDLESS
 from edge.observe.keychanges import key_changes
 from edge.stores.keyring import Keyring, Made
 from edge.stores.sqlite import SqliteKeyRecord
@@ -32,7 +33,7 @@ def keyring(places: Places, *, writing: bool = True, empty: bool = False) -> Ite
     A verb that only reads needs keys to be there, unless `empty` will do.
     """
     folder = places.writing() if writing else places.folder
-    record = SqliteKeyRecord(folder, audit=key_changes(folder))
+    record = SqliteKeyRecord(folder, audit=key_changes(folder, places.audit_max if writing else ENDLESS))
     if not (writing or empty or record.exists):
         raise click.ClickException(
             f"{folder} holds no keys yet; `aigate keys create` makes one, --data DIR names another folder"

@@ -24,6 +24,8 @@ from edge.observe.heads import Head, sign, signing_key
 
 FILE: Final = "audit.jsonl"
 MAX: Final = 2**30
+ENDLESS: Final = 2**62
+"""What to say of a log of which nothing may go, since nobody knows how long it may be."""
 PARTS: Final = 8
 """The log is kept in about so many parts, so that the oldest that goes is an eighth of it."""
 SMALLEST: Final = 64 * 2**10

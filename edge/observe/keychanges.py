@@ -7,9 +7,12 @@ from edge.core.keyrecord import HistoryEntry
 from edge.observe.audit import AuditTrail
 
 
-def key_changes(data: Path, most: int | None = None) -> Callable[[Sequence[HistoryEntry]], None]:
-    """A function that puts changes on the audit log of a data folder. It raises StoreError where it cannot."""
-    trail = AuditTrail(data) if most is None else AuditTrail(data, most)
+def key_changes(data: Path, most: int) -> Callable[[Sequence[HistoryEntry]], None]:
+    """A function that puts changes on the audit log of a data folder, of which all together may take `most` bytes.
+
+    It raises StoreError where it cannot.
+    """
+    trail = AuditTrail(data, most)
 
     def note(entries: Sequence[HistoryEntry]) -> None:
         trail.record(

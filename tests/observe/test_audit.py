@@ -10,7 +10,7 @@ import pytest
 
 from edge.core.chain import unseal
 from edge.errors import StoreError
-from edge.observe.audit import FILE, SMALLEST, AuditTrail
+from edge.observe.audit import FILE, MAX, SMALLEST, AuditTrail
 from edge.observe.auditing import HELD, Auditing
 from edge.observe.heads import KEY, Head
 from tests.observe.made import AT, attempt
@@ -209,7 +209,7 @@ def test_a_change_that_cannot_be_put_on_record_does_not_happen(tmp_path):
     from edge.stores.keyring import Keyring
     from edge.stores.sqlite import SqliteKeyRecord
 
-    record = SqliteKeyRecord(tmp_path, {}, audit=key_changes(tmp_path))
+    record = SqliteKeyRecord(tmp_path, {}, audit=key_changes(tmp_path, MAX))
     ring = Keyring(record, "cli:test")
     made = ring.create({"user": "alice", "service": ["chat"]})
     trail = AuditTrail(tmp_path)
