@@ -15,7 +15,8 @@ from edge.stores.usage import UsageStore
 
 def usage_store(config: Config, data: Path) -> UsageStore:
     """The record of a data folder; nothing is opened yet."""
-    return UsageStore(data, ZoneInfo(config.limits.timezone), config.usage.keep)
+    usage = config.usage
+    return UsageStore(data, ZoneInfo(config.limits.timezone), usage.keep, usage.requests, usage.requests_keep)
 
 
 def prices(config: Config) -> Mapping[str, Price]:
@@ -41,6 +42,18 @@ def usage_json(made: Report, config: Config, by: str, since: float, until: float
         "lines": [_line(line) for line in made.lines],
         "total": _line(made.total),
         "idle": {"kwh": round(made.idle_kwh, 6), "cost": round(made.idle_cost, 6)},
+    }
+
+
+def requests_json(
+    store: UsageStore, since: float, until: float | None, limit: int, only: Mapping[str, str]
+) -> dict[str, Any]:
+    """The last requests one by one, newest first, as `aigate usage --requests --json` and `/usage?requests=100` show them."""
+    found = store.newest(since, until, limit, only)
+    return {
+        "since": stamp(since),
+        "until": stamp(until),
+        "requests": [{**asdict(one), "at": stamp(one.at)} for one in found],
     }
 
 

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from edge.observe.authlog import AuthLog
 from edge.observe.console import Console
 from edge.observe.gauges import Gauges
 from edge.observe.human import HumanLine
+from edge.observe.later import Later
 from edge.observe.linelog import LineLog, Rotation
 from edge.observe.metrics import CONTENT_TYPE, Metrics
 from edge.observe.observing import Attempts, Observing, Sink, each
@@ -49,7 +51,8 @@ class Observed:
     attempts: Attempts
     gauges: Gauges
     """To be given its functions by whoever knows."""
-    metrics: Metrics | None
+    metrics: Callable[[], bytes] | None
+    """The page of metrics, where there is one."""
     data: Path
     logs: tuple[LineLog, ...]
     audit: Auditing
@@ -76,7 +79,7 @@ class Observed:
         if self.using is not None:
             made[b"/usage"] = Page(usage)
         if self.metrics is not None:
-            made[b"/metrics"] = Page(metrics_page(self.metrics.page, CONTENT_TYPE), here=True)
+            made[b"/metrics"] = Page(metrics_page(self.metrics, CONTENT_TYPE), here=True)
         return made
 
     def _parts(self, state: Callable[[], str]) -> dict[str, Callable[[], object]]:
@@ -113,13 +116,13 @@ def observed(
     folder = data / LOG
     auth = LineLog(folder / "auth.log", rotation(config.log, AUTH_SIZE), now)
     logs = [auth]
-    access: list[Sink] = []
     sinks: list[Sink] = []
+    write: Sink | None = None
     takers = [AuthLog(auth.append).attempt]
     if config.log.access != "off":
         lines, write = access_log(config.log, folder, now)
         logs.append(lines)
-        access.append(write)
+        sinks.append(write)
     audit = Auditing(AuditTrail(data, config.log.audit_max, now), config.log.audit_on_full == "refuse", now)
     takers.append(audit.attempt)
     audit.note(what="started", version=__version__, configuration=str(file or ""), sha256=_digest(file))
@@ -132,19 +135,23 @@ def observed(
         takers.append(metrics.attempt)
     using = None
     if config.usage.enabled:
-        using = Using(usage_store(config, data), Batch, tuple(config.services), now)
+        using = Using(usage_store(config, data), Batch, tuple(config.services), config.usage.requests > 0, now)
         sinks.append(using)
     tracing = traces(config)
     if tracing is not None:
         sinks.append(tracing)
-    workers = [
-        Worker("logs", each([log.flush for log in logs])),
-        Worker("audit", audit.flush, 0.5, audit.finish),
-        *([Worker("usage", using.flush, 0.9, using.finish)] if using else []),
-    ]
-    if console is not None and config.log.console != "off" and config.log.level in ("debug", "info"):
-        screen = Console(console, json_line if config.log.console == "json" else HumanLine())
+    screen = screen_for(config.log, console)
+    if screen is not None:
         sinks.append(screen.tell)
+    later = Later(tuple(sinks))
+    workers = [
+        Worker("logs", each([later.drain, *[log.flush for log in logs]])),
+        Worker("audit", audit.flush, 0.5, audit.finish),
+    ]
+    if using is not None:
+        # What is told first is on record the same second.
+        workers.append(Worker("usage", each([later.drain, using.flush]), 0.9, each([later.drain, using.finish])))
+    if screen is not None:
         # A thread of its own: a terminal that somebody has paused must not hold the logs.
         workers.append(Worker("console", screen.flush))
     gauges.lost = lambda: {"audit": audit.lost, **{log.path.stem: log.dropped for log in logs}}
@@ -154,17 +161,24 @@ def observed(
     }
     return Observed(
         Observing(tuple(logs), tuple(workers), tracing),
-        (*access, *sinks),
-        tuple(access),
+        (later,),
+        () if write is None else (later.aside(write),),
         Attempts(tuple(takers)),
         gauges,
-        metrics,
+        None if metrics is None else partial(later.settled, metrics.page),
         data,
         tuple(logs),
         audit,
         using,
         None if tracing is None else tracing.traceparent,
     )
+
+
+def screen_for(config: LogConfig, console: int | None) -> Console | None:
+    """What shows requests on the descriptor `console`, None where nobody wants to see them."""
+    if console is None or config.console == "off" or config.level not in ("debug", "info"):
+        return None
+    return Console(console, json_line if config.console == "json" else HumanLine())
 
 
 def _digest(file: Path | None) -> str:

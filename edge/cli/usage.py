@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import time
+from typing import Any
 
 import click
 
@@ -12,11 +13,14 @@ from edge.cli.tables import table
 from edge.config.schema import Config
 from edge.core.quantities import duration
 from edge.core.times import moment, span
-from edge.core.use import NAMES, Line, Report
+from edge.core.use import NAMES, UNITS, Line, Report
+from edge.observe.human import visible
 from edge.stores.usage import BY
-from edge.used import prices, usage_json, usage_report, usage_store
+from edge.stores.usage_requests import NAMES as REQUEST
+from edge.used import prices, requests_json, usage_json, usage_report, usage_store
 
 _HEADS = ("requests", "errors", "prompt", "answer", "audio", "characters", "images", "hardware")
+_EACH = ("at", "user", "key", "service", "model", "status", "seconds", "bytes", "units", "reason")
 
 
 @click.command("usage")
@@ -25,9 +29,27 @@ _HEADS = ("requests", "errors", "prompt", "answer", "audio", "characters", "imag
 @click.option("--until", metavar="TIME", help="Until when; the same forms. Default: now.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@click.option("--requests", is_flag=True, help="List the last requests one by one instead, newest first.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="With --requests: how many.")
+@click.option("--user", metavar="NAME", help="With --requests: this person's.")
+@click.option("--key", metavar="ID", help="With --requests: those with this key.")
+@click.option("--service", metavar="NAME", help="With --requests: those to this service.")
 @common()
-def command(places: Places, by: str, since: str, until: str | None, as_json: bool, as_csv: bool) -> None:
+def command(
+    places: Places,
+    by: str,
+    since: str,
+    until: str | None,
+    as_json: bool,
+    as_csv: bool,
+    requests: bool,
+    limit: int,
+    **only: str | None,
+) -> None:
     """Report who used what. Whole hours for the last 45 days, whole days before."""
+    narrowed = {name: value for name, value in only.items() if value is not None}
+    if narrowed and not requests:
+        raise click.UsageError(f"--{min(narrowed)} goes with --requests.", click.get_current_context())
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both.", click.get_current_context())
     config = places.reading.config
@@ -39,6 +61,9 @@ def command(places: Places, by: str, since: str, until: str | None, as_json: boo
     except ValueError as error:
         raise click.UsageError(str(error), click.get_current_context()) from None
     try:
+        if requests:
+            _requests(requests_json(store, begin, end, limit, narrowed), as_json, as_csv)
+            return
         made = usage_report(store, config, by, begin, end)
     finally:
         store.close()
@@ -84,12 +109,40 @@ def _cells(line: Line, costs: bool) -> list[str]:
     ]
 
 
+def _requests(made: dict[str, Any], as_json: bool, as_csv: bool) -> None:
+    listed = made["requests"]
+    if as_json:
+        click.echo(json.dumps(made, indent=2, ensure_ascii=False))
+    elif as_csv:
+        out = io.StringIO()
+        writer = csv.writer(out)
+        writer.writerow((*REQUEST[:-1], *UNITS))
+        for one in listed:
+            cells = [_cell(value) if isinstance(value := one[name], str) else value for name in REQUEST[:-1]]
+            writer.writerow((*cells, *(one["units"].get(unit, "") for unit in UNITS)))
+        click.echo(out.getvalue(), nl=False)
+    else:
+        table(_EACH, [_told(one) for one in listed])
+
+
+def _told(one: dict[str, Any]) -> list[str]:
+    units = ", ".join(f"{amount:g} {unit}" for unit, amount in one["units"].items())
+    how = one["reason"] or ("" if one["ended"] == "complete" else one["ended"])
+    who = (one["at"], one["user"], one["key"], one["service"], one["model"] or "-")
+    return [*map(visible, who), f"{one['status']}", f"{one['seconds']:.3f}", f"{one['sent']}", units or "-", how or "-"]
+
+
+def _cell(text: str) -> str:
+    # What begins like a formula would be one in a spreadsheet.
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def _csv(made: Report, by: str) -> None:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow((by, *NAMES, "cost", "kwh"))
     for line in made.lines:
-        # A name that begins like a formula would be one in a spreadsheet.
-        name = f"'{line.name}" if line.name[:1] in ("=", "+", "-", "@", "\t", "\r") else line.name
-        writer.writerow((name, *(getattr(line.use, each) for each in NAMES), f"{line.cost:.6f}", f"{line.kwh:.6f}"))
+        writer.writerow(
+            (_cell(line.name), *(getattr(line.use, each) for each in NAMES), f"{line.cost:.6f}", f"{line.kwh:.6f}")
+        )
     click.echo(out.getvalue(), nl=False)

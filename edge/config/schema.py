@@ -250,6 +250,9 @@ class UsageConfig:
 
     enabled: bool = True
     keep: Duration = 400 * DAY
+    requests: CountOrNone = 100_000
+    """How many are kept one by one, 0 for none."""
+    requests_keep: Duration = 30 * DAY
     currency: str = "EUR"
     kwh: Amount = 0.0
     prices: dict[str, PriceConfig] = field(factory=dict)

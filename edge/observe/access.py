@@ -77,7 +77,7 @@ def json_line(outcome: Outcome) -> str:
         route.service if route else "",
         _known.get(model) or _text(model) if model else _EMPTY,
         _known.get(upstream) or _text(upstream) if upstream else _EMPTY,
-        _units(units) if units else "{}",
+        units_text(units) if units else "{}",
         "null" if first is None else f"{first:.6f}",
         queued,
         "null" if overhead is None else f"{overhead:.6f}",
@@ -148,7 +148,8 @@ def _keep(mark: Hashable, length: int, made: str) -> str:
     return made
 
 
-def _units(units: Mapping[str, float]) -> str:
+def units_text(units: Mapping[str, float]) -> str:
+    """What a request cost, as a JSON object."""
     names = tuple(units)
     # Names are ours and few, so that a template for each set of them is.
     return (_known.get(names) or _keep(names, 0, _template(names))) % tuple(units.values())

@@ -1,8 +1,9 @@
-"""Adds up who uses what, in memory; a thread puts the sums on record every second."""
+"""Adds up who uses what, in memory, and keeps the newest requests; a thread puts both on record every second."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -13,9 +14,12 @@ from edge.core.exchange import Outcome
 from edge.core.folding import Fold
 from edge.core.use import NAMES, UNITS, Hardware
 from edge.errors import StoreError
+from edge.observe.access import scrubbed, units_text
 
 HELD: Final = 20_000
 """Sums that wait for a disk that cannot be written; further ones join those of `other`."""
+WAITING: Final = 20_000
+"""Requests that wait to be listed one by one while the disk cannot be written; the oldest go first."""
 MODELS: Final = 500
 """Models with sums of their own, since the start."""
 REST: Final = 300.0
@@ -36,8 +40,13 @@ class Using:
     """A sink of outcomes; `flush` belongs to a thread of its own. Requests that nobody was let in for are not use."""
 
     store: Store
-    batch: Callable[[Mapping[Mark, tuple[float, ...]], Mapping[str, Hardware], Mapping[str, float]], object]
+    batch: Callable[
+        [Mapping[Mark, tuple[float, ...]], Mapping[str, Hardware], Mapping[str, float], Sequence[tuple[Any, ...]]],
+        object,
+    ]
     services: Iterable[str] = ()
+    each: bool = True
+    """Whether requests are kept one by one too."""
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     problem: str = ""
@@ -45,6 +54,7 @@ class Using:
     """Requests whose names were given up since too many waited; their sums are under `other`."""
     log: Logger = field(factory=lambda: Logger(namespace="aigate.usage"), repr=False)
     _sums: dict[Mark, list[float]] = field(factory=dict, init=False, repr=False)
+    _rows: deque[tuple[Any, ...]] = field(factory=lambda: deque(maxlen=WAITING), init=False, repr=False)
     _last: dict[str, float] = field(factory=dict, init=False, repr=False)
     _busy: dict[str, Busy] = field(factory=dict, init=False, repr=False)
     _worked: dict[str, float] = field(factory=dict, init=False, repr=False)
@@ -63,9 +73,9 @@ class Using:
             return
         key, model, status = caller.key, exchange.model, outcome.status
         at = arrival.at + outcome.seconds
-        if model:
-            model = self._models.name(model, status < 300)
-        mark = (int(at) // 3600, key.id, key.user, route.service, model or "")
+        model = self._models.name(scrubbed(model), status < 300) if model else ""
+        units = outcome.units
+        mark = (int(at) // 3600, key.id, key.user, route.service, model)
         with self._guard:
             sums = self._sums.get(mark) or self._begin(mark)
             sums[0] += 1
@@ -79,8 +89,15 @@ class Using:
                 sums[4] += seconds
                 sums[5] += outcome.queued
                 self._work(route.service, arrival.started + outcome.queued, arrival.started + outcome.seconds)
-            if outcome.units:
-                for unit, amount in outcome.units.items():
+            if self.each:
+                self._rows.append(
+                    (
+                        at, arrival.id, key.id, key.user, route.service, model, status, outcome.reason, outcome.ended,
+                        outcome.sent, outcome.received, outcome.seconds, outcome.queued, units_text(units) if units else "",
+                    )
+                )  # fmt: skip
+            if units:
+                for unit, amount in units.items():
                     place = _UNITS.get(unit)
                     if place is not None:
                         sums[place] += amount
@@ -110,23 +127,32 @@ class Using:
             sums, self._sums = self._sums, {}
             seen, self._last = self._last, {}
             worked, self._worked = self._worked, {}
+            rows, self._rows = self._rows, deque(maxlen=WAITING)
         self._ready += ready
         hardware = {name: Hardware(worked.get(name, 0.0), ready) for name in {*self.services, *worked}}
         try:
-            self.store.add(self.batch({mark: tuple(each) for mark, each in sums.items()}, hardware, seen))
+            self.store.add(self.batch({mark: tuple(each) for mark, each in sums.items()}, hardware, seen, tuple(rows)))
         except StoreError as error:
             if not self.problem:
                 self.log.error("{error}", error=error)
             self.problem = str(error)
             self._ready -= ready
-            self._put_back(sums, seen, worked)
+            self._put_back(sums, seen, worked, rows)
         else:
             if self.problem:
                 self.log.info("the record of use can be written again")
             self.problem = ""
 
-    def _put_back(self, sums: dict[Mark, list[float]], seen: dict[str, float], worked: dict[str, float]) -> None:
+    def _put_back(
+        self,
+        sums: dict[Mark, list[float]],
+        seen: dict[str, float],
+        worked: dict[str, float],
+        rows: deque[tuple[Any, ...]],
+    ) -> None:
         with self._guard:
+            rows.extend(self._rows)
+            self._rows = rows
             for mark, each in sums.items():
                 into = self._sums.get(mark) or self._begin(mark)
                 for place, amount in enumerate(each):

@@ -1,10 +1,12 @@
-"""The record of use, `usage.sqlite`: sums by hour and by day, added to in batches, each one transaction."""
+"""The record of use, `usage.sqlite`: sums by hour and by day, and the newest requests; added to in batches, each one
+transaction."""
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from attrs import define, field, frozen
 from edge.core.use import NAMES, Hardware, Use
 from edge.errors import StoreError
 from edge.stores.database import open_database, transaction
+from edge.stores.usage_requests import Request, Row, insert, newest, prune
 
 FILE: Final = "usage.sqlite"
 HOURS: Final = 45 * 24
@@ -40,6 +43,8 @@ class Batch:
     """By service."""
     last: Mapping[str, float]
     """Key → Unix seconds."""
+    requests: Sequence[Row] = ()
+    """Each by itself, in the order of their ends."""
 
 
 @define(eq=False)
@@ -53,6 +58,10 @@ class UsageStore:
     zone: ZoneInfo
     keep: float = 400 * 86_400.0
     """Seconds for which days are kept."""
+    requests: int = 100_000
+    """How many requests are kept one by one."""
+    keep_requests: float = 30 * 86_400.0
+    """Seconds for which they are."""
     now: Callable[[], float] = time.time
     _connection: sqlite3.Connection | None = field(default=None, init=False, repr=False)
     _pruned: int = field(default=0, init=False)
@@ -79,6 +88,7 @@ class UsageStore:
                 "INSERT INTO last_used VALUES (?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
                 list(batch.last.items()),
             )
+            insert(connection, batch.requests, self.requests)
             self._prune(connection)
 
     def sums(self, by: str, since: float, until: float | None = None) -> list[tuple[str, str, Use]]:
@@ -99,6 +109,15 @@ class UsageStore:
         statement = "SELECT service, sum(busy), sum(up) FROM hardware WHERE at >= ? AND at <= ? GROUP BY service"
         span = (self.day(since), self.day(self.now() if until is None else until))
         return {service: Hardware(busy, up) for service, busy, up in self._read(statement, span)}
+
+    def newest(
+        self, since: float, until: float | None = None, limit: int = 100, only: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Request]:
+        """The last requests that ended from `since` to `until` (Unix seconds), newest first; `only` by user, key, service."""
+        try:
+            return newest(self._open(), since, float("inf") if until is None else until, limit, only)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.folder / FILE}: cannot be read: {error}") from error
 
     def last_used(self) -> dict[str, float]:
         """Key → when it was used last, in Unix seconds."""
@@ -142,6 +161,7 @@ class UsageStore:
         connection.execute("DELETE FROM days WHERE at < ?", (oldest,))
         connection.execute("DELETE FROM hardware WHERE at < ?", (oldest,))
         connection.execute("DELETE FROM last_used WHERE at < ?", (self.now() - self.keep,))
+        prune(connection, self.now() - min(self.keep, self.keep_requests), self.requests)
 
 
 def _add(table: str) -> str:

@@ -1,0 +1,57 @@
+"""`aigate usage --requests`: the newest requests one by one."""
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from edge.cli import main
+from edge.stores.usage import Batch, UsageStore
+
+
+@pytest.fixture
+def usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store = UsageStore(tmp_path, ZoneInfo("UTC"))
+    now = time.time()
+    rows = [
+        (now - 60, "r1", "1a2b3c4d", "alice", "chat", "gemma3", 200, "", "complete", 9, 4, 1.5, 0.0, '{"tokens":150}'),
+        (now - 50, "r2", "5e6f7a8b", "=bob", "chat", "", 502, "upstream-broken", "upstream-broken", 0, 4, 0.5, 0.0, ""),
+    ]
+    store.add(Batch({}, {}, {}, rows))
+    store.close()
+
+    def run(*words: str, code: int = 0) -> str:
+        assert (main(["usage", *words, "--data", str(tmp_path)]) or 0) == code
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_newest_come_first_with_all_that_is_known(usage) -> None:
+    second, first = json.loads(usage("--requests", "--json"))["requests"]
+    assert (second["request"], second["status"], second["reason"]) == ("r2", 502, "upstream-broken")
+    assert first["units"] == {"tokens": 150} and first["user"] == "alice" and first["at"].count(":") >= 2
+
+
+def test_a_table_has_a_line_for_each(usage) -> None:
+    lines = usage("--requests").splitlines()
+    assert len(lines) == 3 and "502" in lines[1] and "150 tokens" in lines[2]
+
+
+def test_values_are_numbers_and_no_formulas(usage) -> None:
+    second, first = csv.DictReader(io.StringIO(usage("--requests", "--csv")))
+    assert second["user"] == "'=bob" and first["tokens"] == "150" and first["seconds"] == "1.5"
+
+
+def test_they_can_be_narrowed(usage) -> None:
+    assert [one["request"] for one in json.loads(usage("--requests", "--json", "--user", "alice"))["requests"]] == [
+        "r1"
+    ]
+    assert [one["request"] for one in json.loads(usage("--requests", "--json", "--limit", "1"))["requests"]] == ["r2"]
+    assert json.loads(usage("--requests", "--json", "--service", "tts"))["requests"] == []
+    assert json.loads(usage("--requests", "--json", "--since", "30s"))["requests"] == []
+    usage("--user", "alice", code=2)
