@@ -173,6 +173,10 @@ class ExportedKeyStore(Service):
     async def _look(self, pending: Mapping[str, bytes]) -> None:
         try:
             reading: _Reading = await self._in_thread(self._read, pending)
+        except OSError as error:
+            # The folder itself: files that cannot be read are told of by those who read them.
+            self._say(f"{error.filename}: {error.strerror}", self._signature)
+            return
         except Exception:
             self.log.failure("The keys could not be looked at; those that were read last stay in force")
             self._problem = "the keys could not be looked at; see the log"
