@@ -1,66 +1,102 @@
-"""CPU time that watching costs a request: `python bench/observe.py [COUNT]`.
+"""CPU time that watching costs a request: `python bench/observe.py [ROUNDS]`.
 
-Every sink hears the same outcomes, by itself and all together, over real files in a temporary folder; threads included.
+The sinks of a gate as it comes (access log, metrics, record of use) and its audit log hear of the requests of a second,
+over real files in a temporary folder. First each by itself, what it does on a request's path and what it does later; then all,
+in their own threads, which are counted. Each figure is the least of many rounds, taken in turn: a busy machine only adds.
 """
 
 import sys
 import time
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from timeit import repeat
 
-from edge.assemble.watching import observed
+from edge.assemble.watching import Observed, observed
 from edge.config.schema import Config
-from tests.observe.made import arrival, attempt, outcome
+from edge.core.attempts import Attempt
+from edge.core.exchange import Outcome, Session
+from tests.observe.made import ANSWER, arrival, attempt, outcome
+
+SECOND = 1000
+"""Requests between two writings of the record of use, which come every second."""
+Work = Callable[[], object]
 
 
-def main(count: int, ai: bool) -> None:
-    """Prints microseconds of CPU, all threads, for each outcome and its attempt; `ai` for those that cost tokens."""
+def requests(ai: bool) -> tuple[list[Outcome], list[Attempt]]:
+    """What one second brings; `ai` for requests that cost tokens."""
     about = {} if ai else {"units": {}, "model": None}
-    heads = [arrival(b"/chat/api/v1/chat/completions", id=f"d41e{number:08x}") for number in range(1000)]
-    outcomes = [outcome(head, seconds=0.01 + number / 500, **about) for number, head in enumerate(heads)]
-    tries = [attempt("192.168.1.7", request=head.id) for head in heads]
+    tls = Session(772, 0x1301, True, "h2", b"gate.lan")
+    heads = [
+        arrival(b"/chat/api/v1/chat/completions", id=f"6f0e9a52-7b1c-4d7e-9b3a-{number:012x}", tls=tls)
+        for number in range(SECOND)
+    ]
+    made = [
+        outcome(head, seconds=0.01 + number / 500, answer=ANSWER, length=512, **about)
+        for number, head in enumerate(heads)
+    ]
+    return made, [attempt("192.168.1.7", request=head.id) for head in heads]
+
+
+def parts(watching: Observed, made: list[Outcome], tries: list[Attempt]) -> dict[str, Work]:
+    """What is measured by itself, by name."""
+    (later,) = watching.sinks
+    using, audit = watching.using, watching.audit
+    access, metrics, use = later.takers
+    (lines,) = (log for log in watching.logs if log.path.stem == "access")
+    return {
+        "on the request's path: outcome": lambda: [later(one) for one in made],
+        "  told later": later.drain,
+        "on the request's path: attempt": lambda: [watching.attempts.attempt(one) for one in tries],
+        "later: access line": lambda: [access(one) for one in made],
+        "  its line written": lines.flush,
+        "later: metrics": lambda: [metrics(one) for one in made],
+        "later: record of use": lambda: [use(one) for one in made],
+        "  its sums and rows written": using.flush,
+        "later: audit log": audit.flush,
+        "one SHA-256 of 54 bytes, for scale": lambda: [sha256(_NOTHING) for _ in made],
+    }
+
+
+_NOTHING = bytes(54)
+
+
+def main(rounds: int, ai: bool) -> None:
+    """Prints microseconds of CPU a request."""
+    made, tries = requests(ai)
+    best: dict[str, float] = {}
+
+    def note(name: str, began: float) -> None:
+        best[name] = min(best.get(name, 1e9), time.process_time() - began)
+
     with TemporaryDirectory() as folder:
         watching = observed(Config(), Path(folder))
+        for _ in range(rounds):
+            for name, work in parts(watching, made, tries).items():
+                began = time.process_time()
+                work()
+                note(name, began)
+        (later,) = watching.sinks
         watching.service.startService()
-        best: dict[str, float] = {}
-        for _ in range(3):
-            all_began = time.process_time()
-            for number in range(count):
-                one = outcomes[number % 1000]
-                for sink in watching.sinks:
-                    sink(one)
-                watching.attempts.attempt(tries[number % 1000])
-                if number % 2500 == 0:
-                    time.sleep(0.05)
-            time.sleep(1.2)
-            best["all, threads included"] = min(best.get("all, threads included", 1e9), time.process_time() - all_began)
-            for index, sink in enumerate(watching.sinks):
-                began = time.thread_time()
-                for number in range(count):
-                    sink(outcomes[number % 1000])
-                name = f"sink {index} ({getattr(sink, '__qualname__', type(sink).__name__)}), caller's thread"
-                best[name] = min(best.get(name, 1e9), time.thread_time() - began)
-                time.sleep(1.0)
-            began = time.thread_time()
-            for number in range(count):
-                watching.attempts.attempt(tries[number % 1000])
-            best["attempt, caller's thread"] = min(
-                best.get("attempt, caller's thread", 1e9), time.thread_time() - began
-            )
-            time.sleep(1.0)
+        for _ in range(max(3, rounds // 6)):
+            began = time.process_time()
+            for start in range(0, SECOND, 20):
+                for one, asked in zip(made[start : start + 20], tries[start : start + 20], strict=True):
+                    watching.attempts.attempt(asked)
+                    later(one)
+                time.sleep(0.019)
+            note("ALL, with the threads that write, for a second", began)
         watching.service.stopService()
-    yardstick = (
-        min(repeat("sha256(key)", "from hashlib import sha256; key = bytes(54)", number=20_000, repeat=20)) / 20_000
-    )
-    print(
-        f"{yardstick * 1e6:7.2f} us  one SHA-256 of 54 bytes, for scale: 0.45 us on the machine of the other figures when quiet"
-    )
+        for _ in range(max(3, rounds // 6)):
+            began = time.process_time()
+            for _ in range(0, SECOND, 20):
+                time.sleep(0.019)
+            note("  of which the clock of this bench", began)
     for name, seconds in best.items():
-        print(f"{seconds / count * 1e6:7.2f} us  {seconds / count / yardstick * 0.45:6.2f} at that scale  {name}")
+        print(f"{seconds / SECOND * 1e6:7.2f} us  {name}")
 
 
 if __name__ == "__main__":
     for ai in (False, True):
         print("AI requests with tokens and a model" if ai else "plain requests")
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, ai)
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 30, ai)

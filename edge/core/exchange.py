@@ -1,11 +1,26 @@
 """A request as a frozen value that each layer enriches and hands on, and the one event that ends it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from edge.core.headers import Fields
+from edge.core.headers import Fields, Pair
 from edge.core.keys import Key
+
+
+@frozen(eq=False)
+class Session:
+    """How a connection is secured; one for all requests on it."""
+
+    version: int
+    """As in TLS itself: 0x0304 is TLS 1.3."""
+    suite: int
+    """The number of the cipher suite in IANA's registry, 0 where it is not known."""
+    resumed: bool
+    protocol: str
+    """What ALPN settled on, "" where the client offered nothing."""
+    name: bytes
+    """The host that the client asked for by SNI, as it wrote it."""
 
 
 @frozen
@@ -38,6 +53,8 @@ class Arrival:
     """The same moment on the reactor's monotonic clock."""
     upgrade: bytes | None = None
     """The lower-case protocol that the client asks to switch to, `websocket` for an extended CONNECT."""
+    tls: Session | None = None
+    """None where the connection is not secured by the gate."""
 
 
 @frozen
@@ -113,3 +130,7 @@ class Outcome:
     """Our own share: from the end of the head to the upstream request's being written, queueing excluded."""
     units: Mapping[str, float] = field(factory=dict)
     """What it cost, by unit: tokens, audio_seconds, characters, images, steps."""
+    answer: Sequence[Pair] = ()
+    """The fields of the answer's head, whatever they hold."""
+    length: int | None = None
+    """Of the answer's body, where its head told it."""

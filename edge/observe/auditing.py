@@ -12,8 +12,8 @@ from twisted.logger import Logger
 from edge.core.attempts import Attempt
 from edge.core.throttle import Throttle
 from edge.errors import StoreError
-from edge.observe.access import quoted, scrubbed
 from edge.observe.audit import AuditTrail, body, moment
+from edge.observe.quoting import quoted, scrubbed
 
 HELD: Final = 50_000
 """Attempts that wait for the disk; about 20 MB. Further ones are lost, and the log says how many."""

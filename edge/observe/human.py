@@ -4,7 +4,7 @@ import time
 
 from edge.core.exchange import Outcome
 from edge.core.redact import printable, redacted
-from edge.observe.access import scrubbed
+from edge.observe.quoting import scrubbed
 
 LONGEST = 200
 

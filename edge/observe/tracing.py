@@ -18,8 +18,9 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from edge import __version__
 from edge.core.exchange import Arrival, Outcome
 from edge.core.tracing import span_of
-from edge.observe.access import LONGEST_TARGET, shown
+from edge.observe.access import LONGEST_TARGET
 from edge.observe.genai import operation
+from edge.observe.quoting import shown
 
 EVERY: Final = 2000
 """Milliseconds between two sendings."""

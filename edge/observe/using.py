@@ -14,7 +14,7 @@ from edge.core.exchange import Outcome
 from edge.core.folding import Fold
 from edge.core.use import NAMES, UNITS, Hardware
 from edge.errors import StoreError
-from edge.observe.access import scrubbed, units_text
+from edge.observe.quoting import scrubbed, units_text
 
 HELD: Final = 20_000
 """Sums that wait for a disk that cannot be written; further ones join those of `other`."""

@@ -37,6 +37,7 @@ _ffi: Any = getattr(SSL, "_ffi", None)
 SSL_read: Any = getattr(_lib, "SSL_read", None)
 SSL_write: Any = getattr(_lib, "SSL_write", None)
 SSL_do_handshake: Any = getattr(_lib, "SSL_do_handshake", None)
+SSL_session_reused: Any = getattr(_lib, "SSL_session_reused", None)
 SSL_get_error: Any = getattr(_lib, "SSL_get_error", None)
 BIO_read: Any = getattr(_lib, "BIO_read", None)
 BIO_write: Any = getattr(_lib, "BIO_write", None)
@@ -216,6 +217,12 @@ class LeanTLS(TLSMemoryBIOProtocol):
 
 # What Twisted's own declares for each connection anew; the methods come from the TCP transport.
 classImplements(LeanTLS, IPushProducer, IConsumer, ITCPTransport)
+
+
+def resumed(connection: SSL.Connection) -> bool:
+    """Whether a finished handshake went on with an earlier session; False too where this pyOpenSSL cannot tell."""
+    ssl = getattr(connection, "_ssl", None)
+    return SSL_session_reused is not None and ssl is not None and SSL_session_reused(ssl) == 1
 
 
 @cache

@@ -71,7 +71,7 @@ class Site:
         at = self.clock.seconds()
         arrival = Arrival(
             request_id, "", "", b"", b"", None, _NOTHING, origin.peer, origin.peer, origin.secure, protocol,
-            origin.listener, self.now(), at,
+            origin.listener, self.now(), at, None, origin.tls,
         )  # fmt: skip
         self._tell(Outcome(Exchange(arrival), refusal.status, refusal.reason, "refused"))
         return refusal_answer(refusal, "openai", request_id)
@@ -123,6 +123,7 @@ class Site:
                 self.now(),
                 request.started,
                 request.upgrade,
+                origin.tls,
             )
         )
         self.in_flight += 1
@@ -160,6 +161,8 @@ class Site:
                 ledger.queued,
                 ledger.overhead,
                 ledger.units,
+                request.told,
+                request.length,
             )
         )
 

@@ -8,6 +8,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from edge.transport.session import session_of
 from edge.wire.h2_frames import PREFACE
 from edge.wire.http1 import Http1
 from edge.wire.http2 import Http2
@@ -72,7 +73,10 @@ class Entrance(Protocol):
         self._server.connections.discard(self)
         self._deadline = 0.0
         peer = transport.getPeer()
-        origin = Origin(peer_of(peer), self._secure, self._listener, transport.getHost(), peer)
+        origin = Origin(
+            peer_of(peer), self._secure, self._listener, transport.getHost(), peer,
+            session_of(transport) if self._secure else None,
+        )  # fmt: skip
         chosen: Any = kind(self._server, origin)
         # From here on the transport calls the chosen protocol's own methods.
         self.dataReceived = chosen.dataReceived  # type: ignore[method-assign]

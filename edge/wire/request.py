@@ -4,7 +4,7 @@
 Its subclass in `wire.irequest` adds the rest of twisted.web's `IRequest` for any other resource.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
@@ -16,7 +16,7 @@ from edge.core.headers import Fields, Pair
 from edge.wire.body import Body, Source
 
 if TYPE_CHECKING:
-    from edge.core.exchange import Exchange
+    from edge.core.exchange import Exchange, Session
     from edge.core.service import Rule
 
 
@@ -34,6 +34,7 @@ class Origin:
     """https, http, plain or ops."""
     host: IAddress
     address: IAddress
+    tls: "Session | None" = None
 
 
 class Tunnel(Protocol):
@@ -118,6 +119,7 @@ class Request:
         "grants",
         "host",
         "ledger",
+        "length",
         "mapped",
         "origin_allowed",
         "path",
@@ -131,6 +133,7 @@ class Request:
         "status",
         "target",
         "ticket",
+        "told",
         "upgrade",
         "verb",
     )
@@ -192,6 +195,10 @@ class Request:
         """The content type of an answer that began while the request still waited for its turn."""
         self.status = 0
         """The status that was sent, 0 before."""
+        self.told: Sequence[Pair] = ()
+        """The fields of the head that was sent."""
+        self.length: int | None = None
+        """The length of the answer's body, where the head told it."""
         self.sent = 0
         """Payload bytes of the answer so far."""
         self.answered = False
@@ -209,29 +216,29 @@ class Request:
 
     # The answer
 
-    def respond(self, status: int, pairs: Iterable[Pair], length: int | None = None, phrase: bytes = b"") -> None:
+    def respond(self, status: int, pairs: Sequence[Pair], length: int | None = None, phrase: bytes = b"") -> None:
         """Sends the head of an answer whose body follows by `send` and `end`; `length` None where it is unknown."""
         if self.finished:
             return
-        self.answered, self.status = True, status
+        self.answered, self.status, self.told, self.length = True, status, pairs, length
         self.channel.respond(status, phrase, pairs, length, b"", False)
 
-    def reply(self, status: int, pairs: Iterable[Pair], data: bytes = b"", phrase: bytes = b"") -> None:
+    def reply(self, status: int, pairs: Sequence[Pair], data: bytes = b"", phrase: bytes = b"") -> None:
         """Sends a whole answer in one write."""
         if self.finished:
             return
-        self.answered, self.status = True, status
-        self.sent = len(data)
+        self.answered, self.status, self.told = True, status, pairs
+        self.sent = self.length = len(data)
         self.channel.respond(status, phrase, pairs, len(data), data, True)
         self._finish(True)
 
     def begin(
-        self, status: int, pairs: Iterable[Pair], length: int | None, data: bytes, last: bool, phrase: bytes = b""
+        self, status: int, pairs: Sequence[Pair], length: int | None, data: bytes, last: bool, phrase: bytes = b""
     ) -> None:
         """Sends a head and what is already there of its body in one write; `last` when that is all."""
         if self.finished:
             return
-        self.answered, self.status = True, status
+        self.answered, self.status, self.told, self.length = True, status, pairs, length
         self.sent = len(data)
         self.channel.respond(status, phrase, pairs, length, data, last)
         if last:

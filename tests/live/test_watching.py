@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import ssl
 import time
 import urllib.error
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from edge.transport.session import SUITES
 from tests.live.gate import Gate
 
 DEMO = {"demo": {"plugin": "demo", "route": "/demo/api"}}
@@ -197,3 +199,33 @@ def test_the_last_requests_before_the_end_are_written(tmp_path):
         assert gate.stop() == 0
         written = (gate.data / "log" / "access.jsonl").read_text()
         assert all(mark in written for mark in marks)
+
+
+def test_a_line_says_how_its_connection_was_secured_and_what_kind_of_answer_it_got(gate):
+    def ask_over(context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> tuple[dict, ssl.SSLSession | None]:
+        mark = f"mark-{uuid4().hex}"
+        with socket.create_connection(("127.0.0.1", gate.port()), 10) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost", session=session) as made:
+                made.sendall(
+                    f"GET /demo/api/v1/models HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {mark}\r\n"
+                    f"X-Api-Key: {gate.key}\r\nConnection: close\r\n\r\n".encode()
+                )
+                while made.recv(65536):
+                    pass
+                resumable = made.session
+        (line,) = (line for line in wait_for_line(gate.data / "log" / "access.jsonl", mark) if mark in line)
+        return json.loads(line), resumable
+
+    modern, session = ask_over(gate.context("http/1.1"))
+    tls = modern["request"]["tls"]
+    assert (tls["version"], tls["proto"], tls["server_name"], tls["resumed"]) == (772, "http/1.1", "localhost", False)
+    assert tls["cipher_suite"] in (0x1301, 0x1302, 0x1303)
+    assert modern["resp_headers"]["Content-Type"][0].startswith("application/json")
+    assert modern["resp_headers"].get("Content-Length", [str(modern["size"])]) == [str(modern["size"])]
+    older = gate.context()
+    older.maximum_version = ssl.TLSVersion.TLSv1_2
+    first, session = ask_over(older)
+    again, _ = ask_over(older, session)
+    assert first["request"]["tls"]["version"] == again["request"]["tls"]["version"] == 771
+    assert first["request"]["tls"]["cipher_suite"] in SUITES.values()
+    assert (first["request"]["tls"]["resumed"], again["request"]["tls"]["resumed"]) == (False, True)

@@ -20,6 +20,13 @@ FIELDS: list[Pair] = [
     (b"Accept", b"application/json"),
     (b"Content-Length", b"412"),
 ]
+ANSWER: list[Pair] = [
+    (b"Content-Type", b"application/json"),
+    (b"Date", b"Sun, 22 Nov 2026 13:04:05 GMT"),
+    (b"Set-Cookie", b"session=d3adbeef; HttpOnly"),
+    (b"X-Request-Id", b"d41e0200000001"),
+    (b"X-Aigate-Upstream", b"http://127.0.0.1:11434"),
+]
 
 
 def arrival(target: bytes = b"/chat/api/v1/chat/completions", pairs: list[Pair] | None = None, **about: Any) -> Arrival:

@@ -3,8 +3,9 @@ import re
 
 import pytest
 
+from edge.core.exchange import Session
 from edge.observe.access import LONGEST_TARGET, common_line, json_line
-from tests.observe.made import AT, FIELDS, arrival, by, outcome, refused
+from tests.observe.made import ANSWER, AT, arrival, by, outcome, refused
 
 HOSTILE = [
     b'/"}\r\n{"status":200',
@@ -46,6 +47,55 @@ def test_it_has_caddys_shape_and_what_we_know_beside_it():
     assert found["units"] == {"tokens": 150, "prompt_tokens": 50, "completion_tokens": 100}
     assert (found["ttft"], found["queue"], found["overhead"]) == (0.3, 0.1, 0.0002)
     assert (found["reason"], found["ended"], found["listener"]) == ("", "complete", "https")
+
+
+def test_it_says_how_the_connection_was_secured():
+    session = Session(0x0304, 0x1301, True, "h2", b"gate.lan")
+    assert one(json_line(outcome(arrival(tls=session))))["request"]["tls"] == {
+        "resumed": True, "version": 772, "cipher_suite": 4865, "proto": "h2", "server_name": "gate.lan",
+    }  # fmt: skip
+    assert "tls" not in one(json_line(outcome(arrival(secure=False))))["request"]
+
+
+@pytest.mark.parametrize(
+    "name", [b'a"}}\r\n{"level":"x', b"\x1b[2J", b"\xff\xfe", b"x" * 70_000, b"aig_1a2b3c4d_deadbeef"]
+)
+def test_what_a_client_calls_this_host_in_its_handshake_breaks_no_line(name):
+    line = json_line(outcome(arrival(tls=Session(772, 0x1301, False, "", name))))
+    assert (
+        line.count("\n") == 1 and line.isascii() and "deadbeef" not in line and "\x1b" not in line and len(line) < 2000
+    )
+    assert set(one(line)["request"]["tls"]) == {"resumed", "version", "cipher_suite", "proto", "server_name"}
+
+
+def test_of_the_answers_fields_a_few_are_shown_and_no_cookie():
+    found = one(json_line(outcome(answer=ANSWER, length=512)))
+    assert found["resp_headers"] == {
+        "Content-Type": ["application/json"], "Set-Cookie": ["REDACTED"], "Content-Length": ["512"],
+    }  # fmt: skip
+    assert one(json_line(outcome()))["resp_headers"] == {}
+    twice = [(b"content-type", b"a"), (b"Content-Type", b"b"), (b"SET-COOKIE", b"s3cret"), (b"set-cookie", b"s3cret")]
+    line = json_line(outcome(answer=twice))
+    assert one(line)["resp_headers"] == {"Content-Type": ["b"], "Set-Cookie": ["REDACTED"]} and "s3cret" not in line
+
+
+@pytest.mark.parametrize("value", [b'a"}\r\n{', b"\x1b[2J", b"\xff" * 5000, b"aig_1a2b3c4d_deadbeef"])
+def test_no_answer_of_a_service_breaks_a_line(value):
+    for name in (b"Content-Type", b"Retry-After", b"content-encoding"):
+        line = json_line(outcome(answer=[(name, value)]))
+        assert line.count("\n") == 1 and line.isascii() and "\x1b" not in line and "deadbeef" not in line
+        assert one(line)["resp_headers"]
+
+
+def test_heads_of_every_kind_are_shown_alike_though_their_plans_are_remembered():
+    for pairs in (
+        [(b"User-Agent", b"a"), (b"Cookie", b"c")], [(b"Cookie", b"c"), (b"User-Agent", b"b")], [(b"user-agent", b"c")], [],
+        [(b"X-%d" % number, b"") for number in range(90)] + [(b"Referer", b"r"), (b"Range", b"q" * 3000)],
+    ):  # fmt: skip
+        for _ in range(2):
+            found = one(json_line(outcome(arrival(pairs=pairs))))["request"]["headers"]
+            wanted = {name.decode().title() for name, _ in pairs if not name.startswith(b"X-")}
+            assert set(found) == wanted and "c" not in found.get("Cookie", [])
 
 
 def test_a_refused_stranger_has_a_line_too():
@@ -105,9 +155,13 @@ def test_the_common_format_is_what_its_readers_split():
 
 
 def test_what_is_remembered_is_bounded():
-    from edge.observe import access
+    from edge.observe import quoting
 
-    for number in range(access.REMEMBERED + 100):
+    for number in range(quoting.REMEMBERED + 100):
         json_line(outcome(arrival(pairs=[(b"User-Agent", b"%d" % number)])))
-    assert len(access._known) <= access.REMEMBERED
-    assert len(FIELDS) == 6
+    assert len(quoting.known) <= quoting.REMEMBERED
+    from edge.observe import fields_shown
+
+    for number in range(fields_shown.PLANS + 10):
+        json_line(outcome(arrival(pairs=[(b"X-%d" % number, b"")])))
+    assert len(fields_shown._plans) <= fields_shown.PLANS
