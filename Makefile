@@ -38,9 +38,9 @@ test-real: $(VENV)/.tests ## Ask a real model through the gate (makes the server
 	@PYTHON=$(abspath $(BIN)/python) tests/real/prepare.sh $(CACHE)/real
 	AIGATE_REAL=$(CACHE)/real $(BIN)/python -m pytest -q -m real tests/real $(ARGS)
 
-fuzz: $(VENV)/.tests ## Fuzz the parsers against llhttp by coverage (SECONDS=600 for each of five targets; needs atheris)
+fuzz: $(VENV)/.tests ## Fuzz the parsers against llhttp by coverage (SECONDS=600 for each of six targets; needs atheris)
 	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q atheris
-	@for target in requests answers chunks paths fields; do \
+	@for target in requests answers chunks paths fields frames; do \
 		$(BIN)/python -m tests.fuzz.run $$target -max_total_time=$(or $(SECONDS),600) || exit 1; done
 
 soak: $(VENV)/.tests ## An hour of abuse, then an hour of every kind of traffic, and nothing grows (HOURS=1)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from tests.fuzz.frames import pieces
 from tests.hostile.corpus import cases, filled
+from tests.hostile.test_bypass import FORGED, PULLS, SECRETS
 from tests.hostile.test_endings import BROKEN_CHUNKS, CHUNKED, LENGTH, MALFORMED
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -32,6 +34,21 @@ def _chunked(chunks: bytes) -> bytes:
 def chunks() -> list[bytes]:
     bodies = [data.partition(b"\r\n\r\n")[2] for data in requests() if b"chunked" in data]
     return [*bodies, *BROKEN_CHUNKS.values()]
+
+
+def paths() -> list[bytes]:
+    targets = [case.data.split(b" ", 2)[1] for case in cases() if case.group == "target"]
+    return [path.lstrip(b"/") for path in (*(path.encode("latin-1") for path in PULLS), *targets)]
+
+
+def fields() -> list[bytes]:
+    connection = [b"Connection: X-Y, Host\nX-Y: 1\nHost: h", b"X-Aigate-User: x\nx_aigate_user: y"]
+    return [f"{name}: x".encode() for name in (*SECRETS, *FORGED)] + connection
+
+
+def frames() -> list[bytes]:
+    good = pieces()
+    return [*good, b"".join(good[:14]), b"".join(good[4:24])]
 
 
 def kept(target: str) -> list[bytes]:

@@ -11,7 +11,7 @@ from edge.core.refusal import Refusal
 from edge.core.routing import forms
 from edge.wire.body import Body
 from edge.wire.http1 import Http1
-from tests.fuzz import oracle, seeds
+from tests.fuzz import frames, oracle, seeds
 from tests.wire.memory import Bench
 
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
@@ -21,21 +21,23 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
 }
 
 
+def changed(data: bytes, steps: list[tuple[int, int, int, bytes]]) -> bytes:
+    """`data` after steps of (how, where, how much, what)."""
+    for how, at, size, piece in steps:
+        at = at % (len(data) + 1)
+        if how == 0:
+            data = data[:at] + piece + data[at:]
+        elif how == 1:
+            data = data[:at] + data[at + size :]
+        elif how == 2:
+            data = data[:at] + piece + data[at + len(piece) :]
+        else:
+            data = data[:at] + data[at : at + size] * 2 + data[at + size :]
+    return data
+
+
 def mutated(base: list[bytes]) -> st.SearchStrategy[bytes]:
     """A seed with some of it cut out, doubled, overwritten, or with pieces put in."""
-
-    def change(data: bytes, steps: list[tuple[int, int, int, bytes]]) -> bytes:
-        for how, at, size, piece in steps:
-            at = at % (len(data) + 1)
-            if how == 0:
-                data = data[:at] + piece + data[at:]
-            elif how == 1:
-                data = data[:at] + data[at + size :]
-            elif how == 2:
-                data = data[:at] + piece + data[at + len(piece) :]
-            else:
-                data = data[:at] + data[at : at + size] * 2 + data[at + size :]
-        return data
 
     step = st.tuples(
         st.integers(0, 3),
@@ -43,7 +45,18 @@ def mutated(base: list[bytes]) -> st.SearchStrategy[bytes]:
         st.integers(1, 40),
         st.sampled_from(seeds.PIECES) | st.binary(max_size=3),
     )
-    return st.builds(change, st.sampled_from(base), st.lists(step, max_size=5))
+    return st.builds(changed, st.sampled_from(base), st.lists(step, max_size=5))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.sampled_from(frames.pieces()), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 600), st.integers(1, 30), st.binary(max_size=3)), max_size=4),
+)
+def test_frames_in_any_order_and_damaged_break_nothing(
+    parts: list[bytes], steps: list[tuple[int, int, int, bytes]]
+) -> None:
+    frames.judge_frames(changed(b"".join(parts), steps))
 
 
 @pytest.mark.parametrize("target", TARGETS)
