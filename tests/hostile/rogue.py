@@ -168,6 +168,16 @@ class Rogue:
         with self._lock:
             return self._lock.wait_for(lambda: bool(true()), seconds)
 
+    def mark(self, what: str) -> None:
+        """Counts something that a script saw."""
+        self.seen[what] += 1
+        self._note()
+
+    def left(self, path: str) -> None:
+        """The gate gave up a request."""
+        self.gone.setdefault(path, []).append(time.monotonic())
+        self._note()
+
     def _note(self) -> None:
         with self._lock:
             self._lock.notify_all()
@@ -197,7 +207,7 @@ class Rogue:
                 try:
                     self.scripts.get(path, plain)(line)
                 except Left:
-                    self.gone.setdefault(path, []).append(time.monotonic())
+                    self.left(path)
                     raise
         except Left:
             pass

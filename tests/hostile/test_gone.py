@@ -20,6 +20,8 @@ pytestmark = pytest.mark.live
 
 PROMPT = 0.25
 LISTENERS = ["https", "plain"]
+HTTP2 = ["http1", "reset", "goaway", "close"]
+"""Ways to leave where no server shows it: a connection of HTTP/1.1, and the three of HTTP/2."""
 
 
 def _first_byte(line: Line) -> None:
@@ -41,7 +43,7 @@ def _flood(line: Line) -> None:
         try:
             line.socket.sendall(block)
         except TimeoutError:
-            line.rogue.seen["stalled"] += 1
+            line.rogue.mark("stalled")
             break
     line.socket.settimeout(None)
     line.wait_gone()
@@ -49,17 +51,17 @@ def _flood(line: Line) -> None:
 
 def _deaf(line: Line) -> None:
     """Never reads the upload; the end shows by a reset, or once everything is read."""
-    line.rogue.seen["deaf"] += 1
+    line.rogue.mark("deaf")
     import select
 
     poller = select.poll()
     poller.register(line.socket, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
     assert poller.poll(10_000), "the gate did not close"
-    line.rogue.gone.setdefault(line.path, []).append(time.monotonic())
+    line.rogue.left(line.path)
 
 
 def _upload(line: Line) -> None:
-    line.rogue.seen["uploading"] += 1
+    line.rogue.mark("uploading")
     line.wait_gone()
 
 
@@ -114,17 +116,35 @@ def test_over_http1(gate: Gate, rogue: Rogue, state: str, listener: str, leave: 
     assert took < PROMPT
 
 
+@pytest.mark.parametrize("leave", ["close", "reset"])
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_while_paused_by_a_client_that_does_not_read(gate: Gate, rogue: Rogue, listener: str) -> None:
+def test_while_paused_by_a_client_that_does_not_read(gate: Gate, rogue: Rogue, listener: str, leave: str) -> None:
     path = rogue.on("/flood", _flood)
     client = Client(gate, listener, window=65536)
     before = rogue.seen["stalled"]
     client.send(client.head("GET", "/any/api" + path))
     reached(rogue, "stalled", before)
-    assert told(rogue, path, client.reset) < PROMPT
+    assert told(rogue, path, client.reset if leave == "reset" else client.close) < PROMPT
 
 
-def test_while_connecting(gate: Gate, rogue: Rogue, tmp_path: object) -> None:
+def _leaver(client: H2, number: int, how: str) -> Callable[[], None]:
+    """How a client of HTTP/2 gives up: one stream, all of them with a reason, or the connection."""
+
+    def leave() -> None:
+        if how == "reset":
+            client.h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
+            client.flush()
+        elif how == "goaway":
+            client.h2.close_connection(h2.errors.ErrorCodes.INTERNAL_ERROR)
+            client.flush()
+        else:
+            client.client.close()
+
+    return leave
+
+
+@pytest.mark.parametrize("how", HTTP2)
+def test_while_connecting(gate: Gate, rogue: Rogue, tmp_path: Path, how: str) -> None:
     """A service that never answers a SYN: its backlog is full."""
     import socket
 
@@ -143,12 +163,20 @@ def test_while_connecting(gate: Gate, rogue: Rogue, tmp_path: object) -> None:
                 "upstreams": [f"http://127.0.0.1:{full.getsockname()[1]}"],
             }
         }  # fmt: skip
-        with Gate(tmp_path, services, plain=True) as other:  # type: ignore[arg-type]
-            client = Client(other, "plain")
-            client.send(client.head("GET", "/full/api/x"))
+        with Gate(tmp_path, services, plain=True) as other:
+            leave: Callable[[], object]
+            if how == "http1":
+                client = Client(other, "plain")
+                client.send(client.head("GET", "/full/api/x"))
+                leave = client.close
+            else:
+                talk = H2(other)
+                leave = _leaver(talk, talk.ask("GET", "/full/api/x"), how)
+            # The fillers' own may be among them.
             assert until(lambda: _connecting(full.getsockname()[1]) >= 1)
-            client.close()
+            time.sleep(0.1)
             left = time.monotonic()
+            leave()
             assert until(lambda: "client-gone" in other.log())
             assert time.monotonic() - left < PROMPT + 0.1
         for filler in fillers:
@@ -171,34 +199,51 @@ def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
 
 
 @pytest.mark.parametrize("how", ["reset", "goaway", "close"])
-@pytest.mark.parametrize("state", ["first byte", "streaming", "uploading"])
+@pytest.mark.parametrize("state", ["first byte", "streaming", "uploading", "uploading, paused", "paused", "websocket"])
 def test_over_http2(gate: Gate, rogue: Rogue, state: str, how: str) -> None:
-    script = {"first byte": _first_byte, "streaming": _stream, "uploading": _upload}[state]
-    path = rogue.on("/h2-" + state.replace(" ", "-"), script)
-    mark = "uploading" if state == "uploading" else path
-    before = rogue.seen[mark]
+    script, mark = {
+        "first byte": (_first_byte, ""),
+        "streaming": (_stream, ""),
+        "uploading": (_upload, "uploading"),
+        "uploading, paused": (_deaf, "deaf"),
+        "paused": (_flood, "stalled"),
+        "websocket": (_websocket, ""),
+    }[state]
+    path = rogue.on("/h2-" + state.replace(" ", "-").replace(",", ""), script)
+    before = rogue.seen[mark or path]
     client = H2(gate)
-    number = client.ask("POST" if state == "uploading" else "GET", "/any/api" + path, end=state != "uploading")
+    client.credit = False
+    uploading = state.startswith("uploading")
+    if state == "websocket":
+        number = client.h2.get_next_available_stream_id()
+        pairs = [
+            (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", "localhost"),
+            (":path", "/any/api" + path), ("sec-websocket-version", "13"), ("x-api-key", gate.key),
+        ]  # fmt: skip
+        client.h2.send_headers(number, pairs)
+        client.flush()
+        assert client.status(number) == 200
+    else:
+        number = client.ask("POST" if uploading else "GET", "/any/api" + path, end=not uploading)
     if state == "uploading":
         client.h2.send_data(number, b"x" * 1000)
         client.flush()
-    reached(rogue, mark, before)
-
-    def leave() -> None:
-        if how == "reset":
-            client.h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
-            client.flush()
-        elif how == "goaway":
-            client.h2.close_connection(h2.errors.ErrorCodes.INTERNAL_ERROR)
-            client.flush()
-        else:
-            client.client.close()
-
+    reached(rogue, mark or path, before)
+    if state == "uploading, paused":
+        # As much as the windows allow, until the gate gives back no more since the service does not read.
+        sent = 1
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            sent = client.upload(number, 10**9)
+            if not sent and not client.read(0.3):
+                break
+    leave = _leaver(client, number, how)
     assert told(rogue, path, leave) < PROMPT
     if how == "reset":
         assert until(lambda: f"{path} " in gate.log()), "the outcome is written down"
         assert gate.log().rpartition(f"{path} ")[2].partition("\n")[0].endswith("client-gone")
         after = client.ask("GET", "/any/api/after")
+        client.credit = True
         assert client.until(h2.events.StreamEnded, after), "the other streams go on"
     client.client.close()
 
@@ -271,7 +316,8 @@ def test_many_aborts_leave_nothing_behind(gate: Gate, rogue: Rogue) -> None:
     assert gate.memory() - memory < 4 * 2**20
 
 
-def test_in_the_queue(rogue: Rogue, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", HTTP2)
+def test_in_the_queue(rogue: Rogue, tmp_path: Path, how: str) -> None:
     """One at a time: who waits and leaves gives up its place, and is never sent to the service."""
     go = threading.Event()
 
@@ -291,15 +337,25 @@ def test_in_the_queue(rogue: Rogue, tmp_path: Path) -> None:
         def ask(client: Client) -> None:
             client.send(client.head("POST", "/chat/api/chat", f"Content-Length: {len(body)}") + body)
 
-        first, second, third = (Client(gate, "plain") for _ in range(3))
+        first, third = (Client(gate, "plain") for _ in range(2))
         before = rogue.seen["/api/chat"]
         ask(first)
         reached(rogue, "/api/chat", before)
-        ask(second)
+        leave: Callable[[], object]
+        if how == "http1":
+            second = Client(gate, "plain")
+            ask(second)
+            leave = second.close
+        else:
+            talk = H2(gate)
+            number = talk.ask("POST", "/chat/api/chat", ("content-length", str(len(body))), end=False)
+            talk.h2.send_data(number, body, end_stream=True)
+            talk.flush()
+            leave = _leaver(talk, number, how)
         ask(third)
         time.sleep(0.3)
         assert rogue.seen["/api/chat"] == before + 1, "the others wait"
-        second.close()
+        leave()
         assert until(lambda: "client-gone" in gate.log(), PROMPT + 0.1), "the place is given up at once"
         go.set()
         assert first.take().status == 200
