@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import MultiService, Service
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from edge import __version__, firststart
@@ -20,6 +21,9 @@ from edge.registry import Registry
 from edge.transport.settle import settle
 
 log = Logger(namespace="aigate")
+
+SETTLING = 0.5
+"""Seconds from the start until memory is settled: who waits for the gate is served first."""
 
 
 @frozen
@@ -109,10 +113,16 @@ class Greeting(Service):
         self._prepared = prepared
         self._gate = gate
         self._header = header
+        self._settling: IDelayedCall | None = None
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
         self._reactor.callWhenRunning(self._greet)
+
+    def stopService(self) -> None:
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._settling is not None and self._settling.active():
+            self._settling.cancel()
 
     def _greet(self) -> None:
         prepared = self._prepared
@@ -131,7 +141,7 @@ class Greeting(Service):
             say(
                 f"that key ends 24 hours after the first start; a lasting one: {command} keys create --user NAME --service '*'"
             )
-        settle()
+        self._settling = self._reactor.callLater(SETTLING, settle)
 
 
 def say(text: str) -> None:

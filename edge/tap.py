@@ -11,6 +11,7 @@ from twisted.python.components import Componentized
 
 from edge.errors import AigateError, ConfigError, ConfigErrors
 from edge.transport.reactor import install_or_adapt
+from edge.transport.settle import hurry
 
 
 class Options(usage.Options):
@@ -23,6 +24,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Judges everything before twistd forks, so that what is wrong is one line and an exit code."""
+        hurry()
         from edge.start import prepare
 
         config, data = (Path(self[name]) if self[name] else None for name in ("config", "data"))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
-from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 
 from edge.config.kinds import Address
 from edge.config.schema import Config, EdgeConfig
@@ -92,6 +91,8 @@ def from_here(host: Any) -> str:
 
 
 def _with_proxy_protocol(factory: Any) -> Any:
+    from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+
     return HAProxyWrappingFactory(factory)
 
 

@@ -4,19 +4,21 @@ import sys
 from typing import Any
 
 import click
-from twisted.logger import globalLogBeginner
-
 from edge.cli.common import Places, common
 from edge.errors import AigateError
-from edge.transport.reactor import install_or_adapt
+from edge.transport.settle import hurry
 
 
 @click.command("run")
 @common()
 def command(places: Places) -> None:
     """Start the gate in the foreground; Ctrl-C finishes what is open and ends it."""
+    hurry()
+    from twisted.logger import globalLogBeginner
+
     from edge.observe.gatelog import gate_log
     from edge.start import bind, prepare
+    from edge.transport.reactor import install_or_adapt
 
     prepared = prepare(places.config, places.data)
     said = install_or_adapt(prepared.reading.config.transport.fast)

@@ -64,12 +64,18 @@ Find = Callable[[str, str], Rule]
 def finder(rules: Iterable[Rule]) -> Find:
     """A function from (method, path) to the first rule that matches, MANAGED where none does; it never forgets the order."""
     listed = tuple(rules)
+    known = frozenset().union(*(rule.methods for rule in listed))
     compiled: dict[str, list[tuple[Callable[[str], object], Rule]]] = {}
-    for method in frozenset().union(*(rule.methods for rule in listed)):
-        compiled[method] = [(re.compile(translate(r.path)).match, r) for r in listed if method in r.methods]
 
     def search(method: str, path: str) -> Rule:
-        for match, rule in compiled.get(method, ()):
+        if method not in known:
+            return MANAGED
+        tests = compiled.get(method)
+        if tests is None:
+            # Compiled when first asked for: most kinds of service that are known are not in use.
+            tests = [(re.compile(translate(r.path)).match, r) for r in listed if method in r.methods]
+            compiled[method] = tests
+        for match, rule in tests:
             if match(path):
                 return rule
         return MANAGED
@@ -78,7 +84,7 @@ def finder(rules: Iterable[Rule]) -> Find:
 
     def find(method: str, path: str) -> Rule:
         return (
-            remembered(method, path) if len(path) <= REMEMBERED_LENGTH and method in compiled else search(method, path)
+            remembered(method, path) if len(path) <= REMEMBERED_LENGTH and method in known else search(method, path)
         )
 
     return find

@@ -1,6 +1,11 @@
-"""Sets Python's memory to rest once everything is loaded."""
+"""Python's garbage collector: not while everything is loaded, and seldom after."""
 
 import gc
+
+
+def hurry() -> None:
+    """Call before the gate's modules are loaded: nothing of theirs is garbage, and looking for some takes a tenth of the start."""
+    gc.disable()
 
 
 def settle() -> None:
@@ -11,3 +16,4 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
+    gc.enable()
