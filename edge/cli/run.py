@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import click
+
 from edge.cli.common import Places, common
 from edge.errors import AigateError
 from edge.transport.settle import hurry

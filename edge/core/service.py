@@ -83,9 +83,7 @@ def finder(rules: Iterable[Rule]) -> Find:
     remembered = lru_cache(maxsize=REMEMBERED_PATHS)(search)
 
     def find(method: str, path: str) -> Rule:
-        return (
-            remembered(method, path) if len(path) <= REMEMBERED_LENGTH and method in known else search(method, path)
-        )
+        return remembered(method, path) if len(path) <= REMEMBERED_LENGTH and method in known else search(method, path)
 
     return find
 

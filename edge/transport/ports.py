@@ -89,12 +89,16 @@ class _Accepting:
 
     log = Logger()
     _silent_until = float("-inf")
+    _turn = 1
+    # How many are accepted before the others have their turn: twice as many after a turn in which there were enough,
+    # so that one that comes alone costs no second question.
 
     def doRead(self: Any) -> None:
-        for _ in range(ACCEPTS):
+        for count in range(self._turn):
             try:
                 sock, peer = self.socket.accept()
             except BlockingIOError:
+                self._turn = count or 1
                 return
             except OSError as failed:
                 if failed.errno in _PASSING:
@@ -105,6 +109,7 @@ class _Accepting:
                 self._serve(sock, peer)
             except Exception:  # one connection's trouble: the next is served all the same
                 twisted_log.err(None, "while accepting a connection")
+        self._turn = min(2 * self._turn, ACCEPTS)
 
     def _serve(self: Any, sock: socket.socket, peer: Any) -> None:
         if len(peer) == 4 and peer[3]:

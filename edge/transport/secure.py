@@ -1,17 +1,12 @@
 """TLS round a factory, lean or stock, with a deadline for the handshake and one for the farewell."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from attrs import frozen
 from OpenSSL import SSL
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-    IProtocolFactory,
-)
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TLSMemoryBIOProtocol
-from zope.interface import implementer
+from twisted.internet.interfaces import IDelayedCall, IOpenSSLClientConnectionCreator, IProtocolFactory
+from twisted.internet.protocol import Factory
+from twisted.protocols.tls import BufferingTLSTransport
 
 from edge.transport.tls import LeanTLS, trouble
 
@@ -29,69 +24,65 @@ class ServerContexts(Protocol):
         """A fresh OpenSSL connection without a socket, from a context with certificate, SNI and ALPN set up."""
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-@frozen
-class _Creator:
-    contexts: ServerContexts
-
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return self.contexts.server_connection(tlsProtocol)
-
-
-def _break_off(p: Any) -> None:
-    """Abort without TLS's farewell, after which a cut would look like an orderly end (RFC 8446 6.1)."""
-    p._aborted = True
-    p.disconnecting = True
-    p.transport.abortConnection()
-
-
-class _LeanTLS(LeanTLS):
-    def abortConnection(self) -> None:
-        _break_off(self)
-
-    def _shutdownTLS(self) -> None:
-        super()._shutdownTLS()
-        self.factory.said_farewell(self)
-
-
 class _StockTLS(BufferingTLSTransport):
     factory: Any
+    transport: Any
 
     def abortConnection(self) -> None:
-        _break_off(self)
+        """Abort without TLS's farewell, after which a cut would look like an orderly end (RFC 8446 section 6.1)."""
+        self._aborted = True
+        self.disconnecting = True
+        self.transport.abortConnection()
+
+    def _checkHandshakeStatus(self) -> None:
+        super()._checkHandshakeStatus()
+        if self._handshakeDone:
+            self.factory.shaken(self)
 
     def _shutdownTLS(self) -> None:
         super()._shutdownTLS()
         self.factory.said_farewell(self)
 
 
-class TLSFactory(TLSMemoryBIOFactory):
+class TLSFactory(Factory):
     """Wraps what `wrapped` builds; aborts who dawdles in the handshake, closes on who never answers a farewell.
 
     One timer looks through those that are under way, ten times in the time of the handshake's deadline.
     """
 
+    noisy = False
+
     def __init__(
         self,
         reactor: Any,
         fast: bool,
-        creator: IOpenSSLClientConnectionCreator | IOpenSSLServerConnectionCreator,
+        create: Callable[[Any], SSL.Connection],
         wrapped: IProtocolFactory,
         is_client: bool,
         handshake: float = HANDSHAKE,
         farewell: float = FAREWELL,
     ) -> None:
-        super().__init__(creator, is_client, wrapped, clock=reactor)
-        self.protocol = _LeanTLS if fast and trouble() is None else _StockTLS
+        # By the one name lean TLS asks for its OpenSSL connection, by the other Twisted's.
+        self.connection_for = self._creatorCallable = create
+        self.wrappedFactory = wrapped
+        self._clock: Any = reactor
+        self.protocol: Any = LeanTLS if fast and trouble() is None else _StockTLS
         self.is_client = is_client
         self._handshake = handshake
         self._farewell = farewell
+        self.protocols: set[Any] = set()
         self._shaking: dict[Any, float] = {}
         self._leaving: dict[Any, float] = {}
         self._timer: IDelayedCall | None = None
         self.handshakes = 0
         self.failures = 0
         """Handshakes that were finished, and those that were not: in time, or at all."""
+
+    def doStart(self) -> None:
+        self.wrappedFactory.doStart()
+
+    def doStop(self) -> None:
+        self.wrappedFactory.doStop()
 
     def buildProtocol(self, addr: Any) -> Any:
         """The TLS protocol round a new one of the wrapped factory, None where that has none."""
@@ -100,14 +91,19 @@ class TLSFactory(TLSMemoryBIOFactory):
 
     def registerProtocol(self, p: Any) -> None:
         """A connection begins its handshake."""
-        super().registerProtocol(p)
+        self.protocols.add(p)
         self._note(self._shaking, p)
+
+    def shaken(self, p: Any) -> None:
+        """A connection has finished its handshake."""
+        if self._shaking.pop(p, None) is not None:
+            self.handshakes += 1
 
     def unregisterProtocol(self, p: Any) -> None:
         """A connection is gone."""
-        self.protocols.pop(p, None)
+        self.protocols.discard(p)
         if self._shaking.pop(p, None) is not None:
-            self._count(p)
+            self.failures += 1
         self._leaving.pop(p, None)
 
     def said_farewell(self, p: Any) -> None:
@@ -120,27 +116,21 @@ class TLSFactory(TLSMemoryBIOFactory):
         if self._timer is None:
             self._timer = self._clock.callLater(self._handshake / 10, self._look)
 
-    def _count(self, p: Any) -> None:
-        if p._handshakeDone:
-            self.handshakes += 1
-        else:
-            self.failures += 1
-
     def _look(self) -> None:
         self._timer = None
         now = self._clock.seconds()
+        # Both are in the order of time, so that the first that has time left ends the look.
         for p, since in list(self._shaking.items()):
-            if p._handshakeDone:
-                del self._shaking[p]
-                self._count(p)
-            elif now - since >= self._handshake:
-                del self._shaking[p]
-                self._count(p)
-                p.abortConnection()
+            if now - since < self._handshake:
+                break
+            del self._shaking[p]
+            self.failures += 1
+            p.abortConnection()
         for p, since in list(self._leaving.items()):
-            if now - since >= self._farewell:
-                del self._leaving[p]
-                p.transport.loseConnection()  # what is queued still goes out, ended by an ordinary FIN
+            if now - since < self._farewell:
+                break
+            del self._leaving[p]
+            p.transport.loseConnection()  # what is queued still goes out, ended by an ordinary FIN
         if self._shaking or self._leaving:
             self._timer = self._clock.callLater(self._handshake / 10, self._look)
 
@@ -149,11 +139,24 @@ def server_side(
     reactor: Any, fast: bool, contexts: ServerContexts, wrapped: IProtocolFactory, handshake: float = HANDSHAKE
 ) -> TLSFactory:
     """TLS for accepted connections."""
-    return TLSFactory(reactor, fast, _Creator(contexts), wrapped, False, handshake)
+
+    def create(protocol: Any) -> SSL.Connection:
+        made = contexts.server_connection(protocol)
+        made.set_accept_state()
+        return made
+
+    return TLSFactory(reactor, fast, create, wrapped, False, handshake)
 
 
 def client_side(
     reactor: Any, fast: bool, creator: IOpenSSLClientConnectionCreator, wrapped: IProtocolFactory, handshake: float
 ) -> TLSFactory:
     """TLS for connections that we open."""
-    return TLSFactory(reactor, fast, creator, wrapped, True, handshake)
+
+    def create(protocol: Any) -> SSL.Connection:
+        made = creator.clientConnectionForTLS(protocol)
+        made.set_connect_state()
+        made.set_app_data(protocol)  # whom Twisted's check of certificates tells
+        return made
+
+    return TLSFactory(reactor, fast, create, wrapped, True, handshake)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import main, tcp, unix
 from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.error import getConnectError
+from twisted.python import log
+from twisted.python.failure import Failure
 
 QUEUE = 64 * 1024
 """Bytes queued on a socket above which its producer is paused."""
@@ -29,11 +31,12 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
 )
 
-_BUFFER = bytearray(256 * 1024)
-# One buffer for all: a reactor reads one socket at a time and copies out what came. recv(262144) would have to
-# allocate that much for every read, and small reads would pay for large ones.
-_VIEW = memoryview(_BUFFER)
+INCOMING = bytearray(256 * 1024)
+"""One buffer for all: a reactor reads one socket at a time, and what came is taken out before the next is read.
+recv(262144) would have to allocate that much for every read, and small reads would pay for large ones."""
 
+_VIEW = memoryview(INCOMING)
+_DONE = Failure(main.CONNECTION_DONE)
 
 RECEIVE = 2 * 1024 * 1024
 """What a socket may hold unread where the system would let it hold far more; the kernel doubles it for its own books."""
@@ -78,12 +81,17 @@ class Lean(_Base):
 
     bufferSize = QUEUE
     SEND_LIMIT = SEND
+    # Nobody else holds the socket (PEP 446), so that closing it ends the connection without a word before.
+    _shouldShutdown = False
+    shares = False
+    """Whether the protocol takes what came out of INCOMING itself: `bufferReceived(count)`."""
     _broken = False
+    _reading = False
 
     def doRead(self) -> Any:
         """Read once, at most 256 KiB; what is left waits for the next turn, so that every socket gets its own."""
         try:
-            count = self.socket.recv_into(_BUFFER)
+            count = self.socket.recv_into(INCOMING)
         except BlockingIOError:
             return None
         except OSError:
@@ -91,32 +99,63 @@ class Lean(_Base):
         if not count:
             # A reset that a write has met is told only once: the read after it looks like an orderly end.
             return main.CONNECTION_LOST if self._broken else main.CONNECTION_DONE
-        self.protocol.dataReceived(bytes(_VIEW[:count]))
+        self._reading = True
+        try:
+            if self.shares:
+                self.protocol.bufferReceived(count)  # type: ignore[attr-defined]  # who sets `shares` has it
+            else:
+                self.protocol.dataReceived(bytes(_VIEW[:count]))
+        finally:
+            self._reading = False
+        if self.disconnecting:
+            self._close()
         return None
+
+    def loseConnection(self) -> None:
+        """Close once everything is sent: by the end of the read that it is called from, where nothing is queued."""
+        if self._reading and self.producer is None and self.connected and not self._writeDisconnected:
+            self.disconnecting = 1
+        else:
+            super().loseConnection()
+
+    def _close(self) -> None:
+        """Close now, or when what is queued has gone out."""
+        if not self.connected or self._aborting or self.producer is not None:
+            return
+        if self.dataBuffer or self._tempDataBuffer:
+            self.stopReading()
+            self.startWriting()
+            return
+        try:
+            self.connectionLost(_DONE)
+        except Exception:  # what the reactor does with it
+            log.err(None, "while closing a connection")
 
     def write(self, data: bytes) -> None:
         """Send now what the kernel takes now, queue the rest; `data` is bytes, as for every Twisted transport."""
+        if not isinstance(data, bytes):
+            raise TypeError("Data must be bytes")
+        self.push(data)
+
+    def push(self, data: bytes | memoryview) -> None:
+        """The same for bytes that are the caller's again afterwards: what cannot be sent now is copied."""
         if self.dataBuffer or self._tempDataBuffer or self.TLS or not data:
-            super().write(data)
+            super().write(bytes(data))
             return
         if not self.connected or self._writeDisconnected:
             return
-        if not isinstance(data, bytes):
-            raise TypeError("Data must be bytes")
-        rest: Any = data
+        length = len(data)
+        sent = 0
         try:
-            sent = self.socket.send(data if len(data) <= SEND else memoryview(data)[:SEND])
+            sent = self.socket.send(data if length <= SEND else memoryview(data)[:SEND])
         except OSError as failed:
             self._broken = failed.errno not in (EAGAIN, ENOBUFS)
-        else:
-            if sent == len(data):
-                if self.producer is not None and not self.streamingProducer:
-                    self.startWriting()  # a pull producer is asked for more when the socket is writable again
-                return
-            if sent:
-                rest = memoryview(data)[sent:]
-        self._tempDataBuffer.append(rest)
-        self._tempDataLen += len(rest)
+        if sent == length:
+            if self.producer is not None and not self.streamingProducer:
+                self.startWriting()  # a pull producer is asked for more when the socket is writable again
+            return
+        self._tempDataBuffer.append(bytes(memoryview(data)[sent:]) if sent else bytes(data))
+        self._tempDataLen += length - sent
         self._maybePauseProducer()
         self.startWriting()
 

@@ -1,11 +1,12 @@
-"""Lean TLS: the hot path of Twisted's TLS protocol, asking OpenSSL directly; everything unusual is left to Twisted.
+"""Lean TLS: a transport that asks OpenSSL directly, through the memory buffers of a pyOpenSSL connection.
 
 The only file that uses pyOpenSSL's private names. `trouble()` tries them on a real handshake; where they are missing or
-do not behave, it says why, and the callers take Twisted's own protocol instead.
+do not behave, it says why, and the callers take Twisted's own protocol instead. Towards the protocol that it carries it
+does what Twisted's `TLSMemoryBIOProtocol` does.
 
 What it saves: no exception for "nothing more to read", no look for more when the records that came are all read (their
-lengths are in the clear, RFC 8446 section 5.1), no call to `zope.interface` per connection, no turn of the reactor
-between a write and its bytes.
+lengths are in the clear, RFC 8446 section 5.1), no turn of the reactor between a write and its bytes, no copy of what a
+lean socket has received or is to send, and no `__getattr__`, which keeps CPython from remembering where attributes are.
 """
 
 from functools import cache
@@ -13,16 +14,16 @@ from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IHandshakeListener, INegotiated
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from zope.interface import classImplements
+from zope.interface import implementer
 
+from edge.transport.carrier import Carrier
 from edge.transport.selftest import echo
+from edge.transport.tcp import INCOMING, Lean
 
 log = Logger()
 
@@ -38,63 +39,91 @@ SSL_read: Any = getattr(_lib, "SSL_read", None)
 SSL_write: Any = getattr(_lib, "SSL_write", None)
 SSL_do_handshake: Any = getattr(_lib, "SSL_do_handshake", None)
 SSL_session_reused: Any = getattr(_lib, "SSL_session_reused", None)
+SSL_shutdown: Any = getattr(_lib, "SSL_shutdown", None)
 SSL_get_error: Any = getattr(_lib, "SSL_get_error", None)
+SSL_get0_alpn_selected: Any = getattr(_lib, "SSL_get0_alpn_selected", None)
+ERR_clear_error: Any = getattr(_lib, "ERR_clear_error", None)
 BIO_read: Any = getattr(_lib, "BIO_read", None)
 BIO_write: Any = getattr(_lib, "BIO_write", None)
 WANT_READ: Any = getattr(_lib, "SSL_ERROR_WANT_READ", None)
+ZERO_RETURN: Any = getattr(_lib, "SSL_ERROR_ZERO_RETURN", None)
 
-# What OpenSSL hands out is copied from here at once; one buffer each way, since a callback of OpenSSL's that runs
+# What OpenSSL hands out is taken from here at once; one buffer each way, since a callback of OpenSSL's that runs
 # while one is filled may send.
 _CLEAR_SIZE = _CIPHER_SIZE = SLICE + 2 * RECORD
 _clear: Any = _ffi.new("char[]", _CLEAR_SIZE) if _ffi else None
 _cipher: Any = _ffi.new("char[]", _CIPHER_SIZE) if _ffi else None
 _clear_view: Any = _ffi.buffer(_clear, _CLEAR_SIZE) if _ffi else None
 _cipher_view: Any = _ffi.buffer(_cipher, _CIPHER_SIZE) if _ffi else None
+_cipher_memory: Any = memoryview(_cipher_view) if _ffi else None
+_incoming: Any = _ffi.from_buffer(INCOMING) if _ffi else None
+_name: Any = _ffi.new("unsigned char **") if _ffi else None
+_name_length: Any = _ffi.new("unsigned int *") if _ffi else None
 
 _UNKNOWN = -1
 
 
-class LeanTLS(TLSMemoryBIOProtocol):
-    """Twisted's TLS protocol with its own reading and writing; the same transport to the protocol it carries."""
+@implementer(INegotiated)
+class LeanTLS(Carrier):
+    """TLS between a transport and the protocol that it carries, `wrappedProtocol`, whose transport it is."""
 
-    transport: Any
-    factory: Any
+    _ssl: Any = None
+    _into: Any = None
+    _from: Any = None
+    _lean = False
     _owed = 0
-    # Bytes still to come of the record that the last data broke off in; _UNKNOWN once a header itself was split.
+    """Bytes still to come of the record that the last data broke off in; _UNKNOWN once a header itself was split."""
+
+    # Towards the transport below
 
     def makeConnection(self, transport: Any) -> None:
         """Start TLS on `transport`, then tell the carried protocol; a client says hello at once."""
-        # Twisted's own calls directlyProvides for each interface of the transport: over 100 microseconds a connection.
-        self._tlsConnection: Any = self.factory._creatorCallable(self)
-        self._appSendBuffer: list[bytes] = []
+        connection = self.factory.connection_for(self)
+        self._tlsConnection = connection
+        self._ssl = connection._ssl
+        self._into = connection._into_ssl
+        self._from = connection._from_ssl
         self.connected = 1
         self.transport = transport
+        if isinstance(transport, Lean):
+            self._lean = transport.shares = True
         self.factory.registerProtocol(self)
         self.wrappedProtocol.makeConnection(self)
-        if self.factory.is_client:
-            self._checkHandshakeStatus()
+        if self.factory.is_client and not self._aborted:
+            self._shake()
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt `data`, deliver what it held, send what TLS itself has to answer."""
-        length = len(data)
-        records = self._count(data, length)
-        connection = self._tlsConnection
-        if self._handshakeDone and length <= SLICE and not self._appSendBuffer:
-            BIO_write(connection._into_ssl, data, length)
-            self._deliver(connection, records)
+        self._take(data, _ffi.from_buffer(data), len(data))
+
+    def bufferReceived(self, count: int) -> None:
+        """The same for the first `count` bytes of INCOMING."""
+        self._take(INCOMING, _incoming, count)
+
+    def _take(self, data: bytes | bytearray, start: Any, length: int) -> None:
+        if self._lostTLSConnection or self._aborted:
             return
-        start = _ffi.from_buffer(data)
+        if self._handshakeDone and not self._waiting:
+            records = self._count(data, length)
+            if length <= SLICE:
+                BIO_write(self._into, start, length)
+                self._deliver(records)
+                return
+        else:
+            self._count(data, length)
         for at in range(0, length, SLICE):
-            BIO_write(connection._into_ssl, start + at, min(SLICE, length - at))
-            if not self._handshakeDone and not self._shake(connection):
+            BIO_write(self._into, start + at, min(SLICE, length - at))
+            if not self._handshakeDone and not self._shake():
+                if self._lostTLSConnection or self._aborted:
+                    return
                 continue
-            if self._appSendBuffer:
-                self._unbufferPendingWrites()
-            self._deliver(connection, _UNKNOWN)
+            if self._waiting:
+                self._write_waiting()
+            self._deliver(_UNKNOWN)
             if self._lostTLSConnection or self._aborted:
                 return
 
-    def _count(self, data: bytes, length: int) -> int:
+    def _count(self, data: bytes | bytearray, length: int) -> int:
         """How many records end in `data`, following the lengths in their headers; _UNKNOWN when the thread was lost."""
         at = self._owed
         if at == _UNKNOWN:
@@ -107,89 +136,85 @@ class LeanTLS(TLSMemoryBIOProtocol):
         self._owed = at - length if at >= length else _UNKNOWN
         return records
 
-    def _shake(self, connection: Any) -> bool:
-        """Go on with the handshake; True when it is done. Its failures are Twisted's to tell."""
-        if self._aborted:
+    def _shake(self) -> bool:
+        """Go on with the handshake; True when it is done and the connection still wanted."""
+        outcome = SSL_do_handshake(self._ssl)
+        if outcome != 1:
+            if SSL_get_error(self._ssl, outcome) == WANT_READ:
+                self._flush()
+            else:
+                self._finished(self._error(outcome))
             return False
-        outcome = SSL_do_handshake(connection._ssl)
-        if outcome != 1 and SSL_get_error(connection._ssl, outcome) == WANT_READ:
-            self._flushSendBIO()
-            return False
-        self._checkHandshakeStatus()
-        return self._handshakeDone and not self._aborted
+        self._handshakeDone = True
+        self.factory.shaken(self)
+        if IHandshakeListener.providedBy(self.wrappedProtocol):
+            self.wrappedProtocol.handshakeCompleted()
+        return not self._aborted
 
-    def _deliver(self, connection: Any, records: int) -> None:
+    def _deliver(self, records: int) -> None:
         """Hand on the plaintext of `records` complete records, or of all that are there."""
         if not records:
             return
-        ssl = connection._ssl
+        ssl = self._ssl
         more = True
         while more:
             filled = 0
-            odd = False
+            outcome = 1
             while filled <= _CLEAR_SIZE - RECORD:
-                count = SSL_read(ssl, _clear + filled, RECORD)
-                if count <= 0:
-                    odd = SSL_get_error(ssl, count) != WANT_READ
+                outcome = SSL_read(ssl, _clear + filled, RECORD)
+                if outcome <= 0:
                     more = False
                     break
-                filled += count
+                filled += outcome
                 records -= 1
                 if not records:
                     more = False
                     break
+            ended = WANT_READ if outcome > 0 else SSL_get_error(ssl, outcome)
+            # An error is taken out of OpenSSL's queue before anything else asks OpenSSL.
+            error = None if ended in (WANT_READ, ZERO_RETURN) else self._error(outcome)
             if filled:
                 self.wrappedProtocol.dataReceived(_clear_view[:filled])
                 if self._lostTLSConnection or self._aborted:
                     return
-            if odd:
-                self._flushReceiveBIO()  # an end or an error: Twisted asks again and sorts out which
+            if ended != WANT_READ:
+                if error is None:
+                    self._shutdownTLS()
+                self._finished(error)
                 return
         if records:
-            self._flushSendBIO()  # not all that came was data, so TLS may have something to answer
+            self._flush()  # not all that came was data, so TLS may have something to answer
 
-    def _flushSendBIO(self) -> None:
+    def _flush(self) -> None:
         """Pass on what OpenSSL wants to send."""
-        connection = self._tlsConnection
-        bio = connection._from_ssl
         while True:
-            count = BIO_read(bio, _cipher, _CIPHER_SIZE)
+            count = BIO_read(self._from, _cipher, _CIPHER_SIZE)
             if count <= 0:
                 return
-            self.transport.write(_cipher_view[:count])
+            if self._lean:
+                self.transport.push(_cipher_memory[:count])
+            else:
+                self.transport.write(_cipher_view[:count])
             if count < _CIPHER_SIZE:
                 return
 
-    def write(self, data: bytes) -> None:
-        """Encrypt and send `data` (bytes) at once; before the handshake is done, or after the end, as Twisted does."""
-        if not self._handshakeDone or self._appSendBuffer or self._lostTLSConnection or self.disconnecting:
-            super().write(data)
-            return
-        length = len(data)
-        if length > RECORD:
-            self._write_long(data, length)
-        elif length:
-            connection = self._tlsConnection
-            if SSL_write(connection._ssl, data, length) == length:
-                self._flushSendBIO()
-            else:
-                self._write(data)
+    def _error(self, outcome: int) -> Failure:
+        """Why OpenSSL returned `outcome`, which takes the reason out of its queue."""
+        try:
+            self._tlsConnection._raise_ssl_error(self._ssl, outcome)
+        except SSL.SysCallError:
+            pass  # an end that nobody announced
+        except SSL.Error:
+            return Failure()
+        return Failure(CONNECTION_LOST)
 
-    def _write_long(self, data: bytes, length: int) -> None:
-        connection = self._tlsConnection
-        ssl = connection._ssl
-        start = _ffi.from_buffer(data)
-        done = 0
-        while done < length:
-            stop = min(done + SLICE, length)
-            while done < stop:
-                count = SSL_write(ssl, start + done, min(stop - done, RECORD))
-                if count <= 0:
-                    self._flushSendBIO()
-                    self._write(data[done:])  # TLS must read before it can write: Twisted keeps the rest and says when
-                    return
-                done += count
-            self._flushSendBIO()
+    def _finished(self, reason: Failure | None) -> None:
+        """Nothing more comes through TLS; what it has to say of that still goes out."""
+        if self._reason is None:
+            self._reason = reason
+        self._lostTLSConnection = True
+        self._flush()
+        self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the carried protocol; an end without TLS's own farewell is a loss, since it may be a cut."""
@@ -199,24 +224,92 @@ class LeanTLS(TLSMemoryBIOProtocol):
                 reason = Failure(CONNECTION_LOST)
         reason, self._reason = self._reason or reason, None
         self.connected = 0
-        ProtocolWrapper.connectionLost(self, reason)
-        self._tlsConnection = None  # it refers back to this protocol
+        self.factory.unregisterProtocol(self)
+        wrapped, self.wrappedProtocol = self.wrappedProtocol, None
+        try:
+            wrapped.connectionLost(reason)
+        finally:
+            # It may refer back to this protocol, and what OpenSSL holds is freed with it.
+            self._tlsConnection = self._ssl = self._into = self._from = None
 
-    def pauseProducing(self) -> None:
-        """Stop reading from the socket."""
-        self.transport.pauseProducing()
+    # Towards the protocol that is carried
 
-    def resumeProducing(self) -> None:
-        """Read again."""
-        self.transport.resumeProducing()
+    def write(self, data: bytes) -> None:
+        """Encrypt and send `data` at once; what comes before the handshake is done waits for it."""
+        if self._lostTLSConnection or self._aborted or (self.disconnecting and self._producer is None):
+            return
+        if self._waiting or not self._handshakeDone:
+            self._wait(data)
+            return
+        length = len(data)
+        if length > RECORD:
+            self._write_long(data, length)
+        elif length:
+            outcome = SSL_write(self._ssl, data, length)
+            if outcome == length:
+                self._flush()
+            else:
+                self._unwritten(data, outcome)
 
-    def stopProducing(self) -> None:
-        """Close."""
-        self.loseConnection()
+    def _write_long(self, data: bytes, length: int) -> None:
+        ssl = self._ssl
+        start = _ffi.from_buffer(data)
+        done = 0
+        while done < length:
+            stop = min(done + SLICE, length)
+            while done < stop:
+                count = SSL_write(ssl, start + done, min(stop - done, RECORD))
+                if count <= 0:
+                    self._unwritten(data[done:], count)
+                    return
+                done += count
+            self._flush()
 
+    def _unwritten(self, data: bytes, outcome: int) -> None:
+        """OpenSSL did not take `data`: where it must read first, that waits."""
+        if outcome > 0 or SSL_get_error(self._ssl, outcome) == WANT_READ:
+            self._flush()
+            self._wait(data[max(0, outcome) :])
+        else:
+            self._finished(self._error(outcome))
 
-# What Twisted's own declares for each connection anew; the methods come from the TCP transport.
-classImplements(LeanTLS, IPushProducer, IConsumer, ITCPTransport)
+    def _wait(self, data: bytes) -> None:
+        if data:
+            if not self._waiting:
+                self._waiting = []
+            self._waiting.append(data)
+            if self._producer is not None:
+                self._producer.pauseProducing()
+
+    def _write_waiting(self) -> None:
+        """Write what waited, all of it or up to where it has to wait again."""
+        data, self._waiting = b"".join(self._waiting), ()
+        self._write_long(data, len(data))
+        if self._waiting or self._lostTLSConnection:
+            return
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        elif self.disconnecting:
+            self._shutdownTLS()
+
+    def _shutdownTLS(self) -> None:
+        """Say farewell, or answer one."""
+        outcome = SSL_shutdown(self._ssl)
+        if outcome < 0:
+            ERR_clear_error()  # in the middle of a handshake; the next connection's question must not meet that error
+        self._flush()
+        if outcome == 1:
+            self.transport.loseConnection()
+        else:
+            self.factory.said_farewell(self)
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """What ALPN settled on (RFC 7301), None for nothing or not yet."""
+        if self._ssl is None:
+            return None
+        SSL_get0_alpn_selected(self._ssl, _name, _name_length)
+        return _ffi.buffer(_name[0], _name_length[0])[:] if _name_length[0] else None
 
 
 def resumed(connection: SSL.Connection) -> bool:
@@ -241,10 +334,14 @@ def _try() -> str | None:
         "SSL_read": SSL_read,
         "SSL_write": SSL_write,
         "SSL_do_handshake": SSL_do_handshake,
+        "SSL_shutdown": SSL_shutdown,
         "SSL_get_error": SSL_get_error,
+        "SSL_get0_alpn_selected": SSL_get0_alpn_selected,
+        "ERR_clear_error": ERR_clear_error,
         "BIO_read": BIO_read,
         "BIO_write": BIO_write,
         "SSL_ERROR_WANT_READ": WANT_READ,
+        "SSL_ERROR_ZERO_RETURN": ZERO_RETURN,
     }
     missing = [name for name, value in needed.items() if value is None]
     if missing:

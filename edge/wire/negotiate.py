@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edge.transport.session import session_of
+from edge.transport.tls import LeanTLS
 from edge.wire.h2_frames import PREFACE
 from edge.wire.http1 import Http1
 from edge.wire.http2 import Http2
@@ -79,8 +80,11 @@ class Entrance(Protocol):
         )  # fmt: skip
         chosen: Any = kind(self._server, origin)
         # From here on the transport calls the chosen protocol's own methods.
-        self.dataReceived = chosen.dataReceived  # type: ignore[method-assign]
-        self.connectionLost = chosen.connectionLost  # type: ignore[method-assign]
+        if isinstance(transport, LeanTLS):
+            transport.wrappedProtocol = chosen
+        else:
+            self.dataReceived = chosen.dataReceived  # type: ignore[method-assign]
+            self.connectionLost = chosen.connectionLost  # type: ignore[method-assign]
         chosen.makeConnection(transport)
         return chosen
 

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
 from edge.transport.listen import listen
-from edge.transport.unsent import unsent
+from edge.transport.unsent import socket_transport, unsent
 
 together = pytest_twisted.ensureDeferred
 
@@ -91,7 +91,7 @@ async def test_a_transport_that_was_paused_hears_the_rest_once_resumed(pair, kin
 
 
 def in_kernel(transport):
-    taken = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, bytes(4))
+    taken = fcntl.ioctl(socket_transport(transport).fileno(), termios.TIOCOUTQ, bytes(4))
     return struct.unpack("i", taken)[0]
 
 

@@ -265,3 +265,38 @@ async def test_what_lies_below_tls_meets_the_bytes_first(opened, contexts, react
     assert protocol.transport.getPeer().host == "192.0.2.7"
     assert await talking == b"x"
     await protocol.ended
+
+
+@pytest.mark.parametrize("fast", [True], indirect=True, ids=["fast"])
+@together
+async def test_many_that_come_at_once_are_accepted_in_a_few_turns_and_one_alone_in_one_question(opened, soon):
+    listening = opened("127.0.0.1:0")
+    factory, port = opened.echoes, listening.ports[0]
+    asked = []
+    below = port.socket
+
+    class Asked:
+        def accept(self):
+            asked.append(1)
+            return below.accept()
+
+        def getsockname(self):
+            return below.getsockname()
+
+    waiting = [socket.create_connection(("127.0.0.1", listening.getHost().port)) for _ in range(100)]
+    port.socket = Asked()
+    try:
+        for _ in range(8):
+            port.doRead()
+        assert len(factory.made) == 100
+        assert len(asked) <= 100 + 3
+        for questions in (2, 1):
+            with socket.create_connection(("127.0.0.1", listening.getHost().port)):
+                del asked[:]
+                port.doRead()
+                assert len(asked) == questions
+    finally:
+        port.socket = below
+        for one in waiting:
+            one.close()
+    assert await soon(lambda: all(one.reason is not None for one in factory.made))

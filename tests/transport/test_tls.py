@@ -243,7 +243,7 @@ async def test_a_client_that_asks_to_renegotiate_does_no_harm(pair, kinds, conte
     handle.renegotiate()
     with pytest.raises(SSL.WantReadError):
         handle.do_handshake()
-    there.transport._flushSendBIO()
+    there.transport.transport.write(handle.bio_read(65_536))
     await task.deferLater(reactor, 0.1)
     if here.reason is None and there.reason is None:
         there.transport.write(b"y" * 20_000)
