@@ -161,7 +161,10 @@ def assemble(
     gauges.reloads = lambda: {
         ("keys", "ok"): cast("int", store.status()["reads"]),
         ("keys", "failed"): cast("int", store.status()["failures"]),
+        ("certificates", "ok"): certs.reloads,
+        ("certificates", "failed"): certs.failures,
     }
+    gauges.redis = counting.redis
     gauges.queued = lambda: {name: counting.slots.load(name)[1] for name in services.services}
     root = InOrder()  # type: ignore[no-untyped-call]
     for child in (

@@ -1,8 +1,8 @@
 """Limits and places, as configured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
@@ -14,10 +14,13 @@ from edge.core.levels import Limits, Scope
 from edge.errors import ConfigError, StoreError
 from edge.interfaces import ILimitEngine
 from edge.limits.limiter import Limiter
-from edge.limits.service import LimitService, Link
+from edge.limits.service import LimitService
 from edge.limits.slots import Slots
 from edge.stores.budget_file import BudgetFile
 from edge.stores.counters_memory import MemoryCounters
+
+if TYPE_CHECKING:
+    from edge.stores.redis_link import RedisLink
 
 InThread = Callable[..., "Deferred[Any]"]
 
@@ -29,6 +32,8 @@ class Limiting:
     limiter: Limiter
     slots: Slots
     services: tuple[Service, ...]
+    redis: Callable[[], Mapping[str, object]] | None = None
+    """How it stands with Redis, None where limits are counted in memory."""
 
 
 def limits_of(config: Config) -> Limits:
@@ -51,14 +56,14 @@ def limiting(reactor: Any, config: Config, data: Path, in_thread: InThread, now:
     if config.limits.engine == "redis":
         engine, link = _redis(reactor, redis, zone)
         slots = Slots(reactor, engine, lease=redis.lease)
-        return Limiting(Limiter(limits_of(config), engine), slots, (LimitService(slots, link),))
+        return Limiting(Limiter(limits_of(config), engine), slots, (LimitService(slots, link),), link.status)
     engine = MemoryCounters(zone)
     slots = Slots(reactor, engine)
     kept = BudgetFile(data / "limits.sqlite", engine, reactor, in_thread, now)
     return Limiting(Limiter(limits_of(config), engine), slots, (kept, LimitService(slots)))
 
 
-def _redis(reactor: Any, redis: RedisConfig, zone: ZoneInfo) -> tuple[ILimitEngine, Link]:
+def _redis(reactor: Any, redis: RedisConfig, zone: ZoneInfo) -> tuple[ILimitEngine, "RedisLink"]:
     # txredisapi imports the reactor, so that it may be named only once there is one.
     from edge.stores.counters_redis import RedisCounters
     from edge.stores.redis_link import RedisLink

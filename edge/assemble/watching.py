@@ -1,6 +1,5 @@
 """What the configuration asks to be watched: logs, metrics, and the pages of the ops listener."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,6 +19,7 @@ from edge.observe.audit import AuditTrail
 from edge.observe.auditing import Auditing
 from edge.observe.authlog import AuthLog
 from edge.observe.console import Console
+from edge.observe.disk import Disk
 from edge.observe.gauges import Gauges
 from edge.observe.human import HumanLine
 from edge.observe.later import Later
@@ -53,7 +53,7 @@ class Observed:
     """To be given its functions by whoever knows."""
     metrics: Callable[[], bytes] | None
     """The page of metrics, where there is one."""
-    data: Path
+    disk: Disk
     logs: tuple[LineLog, ...]
     audit: Auditing
     using: Using | None
@@ -96,10 +96,26 @@ class Observed:
             ],
             "queued": lambda: dict(self.gauges.queued()),
             "certificates": lambda: [{"name": name, "expires": end} for name, end in self.gauges.certificates()],
-            "keys": lambda: dict(self.gauges.keys()),
+            "keys": lambda: _aged(self.gauges.keys(), self.disk.now()),
             "logs": lambda: [{"file": str(log.path), "problem": log.problem, "lost": log.dropped} for log in self.logs],
-            "disk": lambda: {"folder": str(self.data), "free": shutil.disk_usage(self.data).free},
+            "disk": self.disk.status,
+            "handshakes": lambda: dict(self.gauges.handshakes()),
+            "reloads": lambda: _told_reloads(self.gauges.reloads()),
+            "redis": lambda: None if self.gauges.redis is None else dict(self.gauges.redis()),
         }
+
+
+def _aged(keys: Mapping[str, object], now: float) -> dict[str, object]:
+    """What is told of the keys, and how many seconds ago they were read."""
+    loaded = keys.get("loaded")
+    return {**keys, "age": round(now - loaded, 1) if isinstance(loaded, int | float) and loaded else None}
+
+
+def _told_reloads(reloads: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    made: dict[str, dict[str, int]] = {}
+    for (what, result), count in reloads.items():
+        made.setdefault(what, {})[result] = count
+    return made
 
 
 def observed(
@@ -143,9 +159,15 @@ def observed(
     screen = screen_for(config.log, console)
     if screen is not None:
         sinks.append(screen.tell)
+    writers: dict[str, Callable[[], str]] = {log.path.stem: partial(getattr, log, "problem") for log in logs}
+    writers["audit"] = partial(getattr, audit, "problem")
+    if using is not None:
+        writers["usage"] = partial(getattr, using, "problem")
+    disk = Disk(data, writers, now)
+    gauges.disk = lambda: (disk.free, disk.total)
     later = Later(tuple(sinks))
     workers = [
-        Worker("logs", each([later.drain, *[log.flush for log in logs]])),
+        Worker("logs", each([later.drain, *[log.flush for log in logs], disk.look])),
         Worker("audit", audit.flush, 0.5, audit.finish),
     ]
     if using is not None:
@@ -154,11 +176,12 @@ def observed(
     if screen is not None:
         # A thread of its own: a terminal that somebody has paused must not hold the logs.
         workers.append(Worker("console", screen.flush))
-    gauges.lost = lambda: {"audit": audit.lost, **{log.path.stem: log.dropped for log in logs}}
-    gauges.problems = lambda: {
-        "audit": float(bool(audit.problem)),
-        **{log.path.stem: float(bool(log.problem)) for log in logs},
+    gauges.lost = lambda: {
+        "audit": audit.lost,
+        **{log.path.stem: log.dropped for log in logs},
+        **({} if using is None else {"usage": using.lost}),
     }
+    gauges.problems = lambda: {name: float(bool(problem())) for name, problem in writers.items()}
     return Observed(
         Observing(tuple(logs), tuple(workers), tracing),
         (later,),
@@ -166,7 +189,7 @@ def observed(
         Attempts(tuple(takers)),
         gauges,
         None if metrics is None else partial(later.settled, metrics.page),
-        data,
+        disk,
         tuple(logs),
         audit,
         using,

@@ -35,6 +35,10 @@ class Gauges(Collector):
     """`IKeyStore.status`."""
     reloads: Callable[[], Mapping[tuple[str, str], int]] = dict
     """(what, result) → how often."""
+    redis: Callable[[], Mapping[str, object]] | None = None
+    """How it stands with Redis, None where there is none."""
+    disk: Callable[[], tuple[int | None, int | None]] = lambda: (None, None)
+    """Free bytes and all bytes of the disk that holds the data folder."""
     handshakes: Numbers = nothing
     """TLS handshakes by result."""
     lost: Numbers = nothing
@@ -64,6 +68,7 @@ class Gauges(Collector):
         for (what, result), count in self.reloads().items():
             reloads.add_metric((what, result), count)
         yield reloads
+        yield from self._disk_and_redis()
         yield _counted("aigate_tls_handshakes", "TLS handshakes with clients, by result.", "result", self.handshakes())
         yield _counted("aigate_log_lost", "Lines and records that could not be written.", "log", self.lost())
         yield _labelled("aigate_log_problem", "1 while a log cannot be written.", "log", self.problems())
@@ -77,6 +82,18 @@ class Gauges(Collector):
             well.add_metric((service, base), float(state != "down"))
             hand.add_metric((service, base), in_hand)
         yield from (well, hand)
+
+    def _disk_and_redis(self) -> Iterator[Metric]:
+        for name, told, value in zip(
+            ("aigate_disk_free_bytes", "aigate_disk_size_bytes"),
+            ("What is left of the disk that holds the data folder.", "How large that disk is."),
+            self.disk(),
+            strict=True,
+        ):
+            if value is not None:
+                yield GaugeMetricFamily(name, told, value=value)
+        if self.redis is not None and (up := self.redis().get("up")) is not None:
+            yield GaugeMetricFamily("aigate_redis_up", "1 while Redis answers.", value=float(bool(up)))
 
     def _keys(self) -> Iterator[Metric]:
         status = self.keys()

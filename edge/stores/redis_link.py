@@ -149,6 +149,11 @@ class RedisLink:
         # Whoever stops it may be running within one of the service's own callbacks, where it cannot be stopped.
         return deferLater(self._clock, 0).addCallback(lambda _: self._service.stopService())
 
+    def status(self) -> dict[str, object]:
+        """Which server it is, whether it answers (None before it was needed), and how many answers are awaited."""
+        up = True if self._protocol is not None else False if self.down else None
+        return {"server": self.name, "up": up, "pending": self._pending}
+
     async def run(self, script: str, keys: list[str], args: list[str]) -> str:
         """What a Lua script answers, in one round trip and as a status reply. Raises StoreError at once while the server
         is down, and after `timeout` when it does not answer."""

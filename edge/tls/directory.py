@@ -51,6 +51,8 @@ class Directory:
     """
 
     folder: Path
+    failures: int = field(init=False, default=0)
+    """How often something could not be read, once for each cause."""
     _held: dict[str, _Held] = field(init=False, factory=dict)
     _said: str = field(init=False, default="")
 
@@ -117,10 +119,12 @@ class Directory:
     def _fail(self, held: _Held, line: str) -> None:
         if line != held.said:
             held.said = line
+            self.failures += 1
             log.error("{line}", line=line + ("; the one read before stays in use" if held.identity else ""))
 
     def _say_once(self, line: str) -> None:
         if line and line != self._said:
+            self.failures += 1
             log.error("{line}", line=line)
         self._said = line
 

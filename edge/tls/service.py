@@ -58,6 +58,9 @@ class CertificateService(Service):
     names: tuple[str, ...]
     """The names that the files serve; none for all that they are valid for."""
     contexts: Contexts
+    reloads: int = field(init=False, default=0)
+    """How often other certificates came into use since the start."""
+    _failures: int = field(init=False, default=0)
     _loops: list[LoopingCall] = field(init=False, factory=list)
     _uncovered: frozenset[str] = field(init=False, default=frozenset())
 
@@ -86,13 +89,20 @@ class CertificateService(Service):
         each = {id(one): one for one in (showing.default, *showing.by_name.values())}
         return tuple(CertificateStatus(one.label, one.not_after, one.source) for one in each.values())
 
+    @property
+    def failures(self) -> int:
+        """How often a look for other certificates failed, or found what cannot be used."""
+        return self._failures + (self.directory.failures if self.directory is not None else 0)
+
     def _safely(self, job: Callable[[], None]) -> None:
         """A failure leaves what is in use as it is and is said; the next look may do better."""
         try:
             job()
         except TLSError as error:
+            self._failures += 1
             log.error("{error}; the certificate in use stays", error=error)
         except Exception:
+            self._failures += 1
             log.failure("looking after the certificates failed; those in use stay")
 
     def _look_at_host(self) -> None:
@@ -108,6 +118,7 @@ class CertificateService(Service):
     def _show(self, default: Identity) -> None:
         found = self.directory.identities if self.directory is not None else ()
         self.contexts.replace(table(default, found, self.names))
+        self.reloads += 1
 
     def _say_uncovered(self) -> None:
         uncovered = frozenset(self.names) - self.contexts.shown.by_name.keys()

@@ -104,6 +104,10 @@ def test_the_ops_listener_tells_everything_only_to_the_scope_admin(gate):
     assert told["status"] == "ok" and told["version"] and told["keys"]["keys"] == 2 and told["disk"]["free"] > 0
     assert any(said.startswith("ops 127.0.0.1") for said in told["listeners"])
     assert told["certificates"][0]["expires"] > time.time()
+    assert told["handshakes"]["ok"] >= 0 and told["reloads"]["certificates"] == {"ok": 0, "failed": 0}
+    assert told["reloads"]["keys"]["ok"] >= 2 and told["keys"]["age"] >= 0 and told["redis"] is None
+    disk = told["disk"]
+    assert 0 < disk["free_percent"] <= 100 and disk["total"] > disk["free"] and disk["problems"] == {}
 
 
 def test_other_names_and_other_origins_are_turned_away(gate):

@@ -34,6 +34,8 @@ def full_gauges() -> Gauges:
         certificates=lambda: [("gate.lan", 1.8e9)],
         keys=lambda: {"generation": 5, "keys": 2, "loaded": 1.7e9, "problem": ""},
         reloads=lambda: {("keys", "ok"): 3},
+        redis=lambda: {"up": True},
+        disk=lambda: (5, 10),
         handshakes=lambda: {"ok": 10, "failed": 1},
         lost=lambda: {"access": 0},
         problems=lambda: {"access": 0.0},

@@ -80,19 +80,22 @@ async def until_passed(counters, levels, seconds=10.0):
 @pytest_twisted.ensureDeferred
 async def test_closed_nobody_passes_while_the_server_is_gone_and_it_heals_by_itself(redis, connect, logged):
     server = redis()
-    counters = RedisCounters(connect(server), UTC)
+    link = connect(server)
+    counters = RedisCounters(link, UTC)
     levels = [level("1000/minute")]
     assert (await counters.take(levels, [1], NOON)).passed
+    assert link.status() == {"server": "test", "up": True, "pending": 0}
     server.stop()
     for _ in range(20):
         with pytest.raises(StoreError):
             await counters.take(levels, [1], NOON)
+    assert link.status()["up"] is False
     assert [line for line in logged if "cannot be reached" in line and "nobody passes" in line] == logged and len(
         logged
     ) == 1
     server.start()
     assert (await until_passed(counters, levels)).passed
-    assert logged[1:] == ["Redis at test is back"]
+    assert logged[1:] == ["Redis at test is back"] and link.status()["up"] is True
 
 
 @pytest_twisted.ensureDeferred

@@ -165,9 +165,12 @@ def test_a_changed_file_counts_and_a_broken_one_does_not(tmp_path: Path, time: T
     files(tmp_path / "certs", "one", "new.example.org", "one.example.org")
     time.clock.advance(6)
     assert shown_to(service, b"one.example.org") == "new.example.org"
+    assert (service.reloads, service.failures) == (1, 0)
     (tmp_path / "certs" / "one.pem").write_text("half a fi")
     time.clock.advance(6)
     assert shown_to(service, b"one.example.org") == "new.example.org"
+    time.clock.advance(60)
+    assert (service.reloads, service.failures) == (1, 1)
     service.stopService()
 
 
@@ -179,7 +182,7 @@ def test_a_disk_that_fails_leaves_the_leaf_in_use_and_is_said(tmp_path: Path, ti
     (tmp_path / "tls").write_text("no folder")
     with capturedLogs() as captured:
         time.run(service, 61)
-    assert serial(service) == first
+    assert serial(service) == first and service.failures >= 1
     assert any("stays" in formatEvent(event) for event in captured)
 
 
