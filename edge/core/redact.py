@@ -12,15 +12,18 @@ _PARAMETERS = re.compile(
     rb"(?:key|token|secret|passw(?:or)?d|pwd|auth|authorization|credential|signature|sig|ticket|session|jwt)"
     rb"|[^=&;?#\s%]*+%[^=&;?#\s]*+)=)[^&;#\s]+"
 )
+_PASSWORD = re.compile(rb"//[^/?#@\s]*+@")
 MASK: Final = b"***"
 
 
 def redacted(target: bytes) -> bytes:
-    """A request target without values that may be secrets: `?api_key=***`."""
+    """A request target or an address without values that may be secrets: `?api_key=***`, `https://***@host/`."""
     if b"aig_" in target:
         target = _KEYS.sub(MASK, target)
     if b"=" in target:
         target = _PARAMETERS.sub(rb"\1" + MASK, target)
+    if b"@" in target:
+        target = _PASSWORD.sub(b"//" + MASK + b"@", target)
     return target
 
 

@@ -63,7 +63,7 @@ def common_line(outcome: Outcome) -> str:
     arrival, caller = outcome.exchange.arrival, outcome.exchange.caller
     at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(arrival.at))
     user = _word(caller.user) if caller else "-"
-    method = "".join(char for char in arrival.method if char.isalnum() and char.isascii()) or "-"
+    method = "".join(char for char in scrubbed(arrival.method) if char.isalnum() and char.isascii()) or "-"
     target = shown(arrival.target, LONGEST_TARGET).replace("\\", "\\\\").replace('"', '\\"') or "-"
     return f'{arrival.client} - {user} [{at}] "{method} {target} {arrival.protocol}" {outcome.status} {outcome.sent or "-"}\n'
 

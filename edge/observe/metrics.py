@@ -17,6 +17,7 @@ from edge.core.exchange import Outcome
 from edge.core.folding import Fold
 from edge.observe.genai import GenAI
 from edge.observe.histogram import FOLD, Histogram
+from edge.observe.quoting import scrubbed
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 GATE: Final = "gate"
@@ -124,7 +125,9 @@ class Metrics(Collector):
                 for unit, amount in units.items():
                     sums[unit] = sums.get(unit, 0.0) + amount
             if units or model:
-                self._genai.tell(outcome, service, self._models.name(model, status < 300) if model else "unknown")
+                self._genai.tell(
+                    outcome, service, self._models.name(scrubbed(model), status < 300) if model else "unknown"
+                )
 
     def _use(self, service: str, name: str) -> _Use:
         mark = (service, self._users.name(name, True))

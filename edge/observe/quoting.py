@@ -23,7 +23,7 @@ _latest: tuple[Mapping[str, float] | None, str] = (None, "")
 def shown(raw: bytes, longest: int) -> str:
     """What a client wrote, without secrets and without characters that act."""
     # The cut comes after the masking: half a key would no longer be seen as one.
-    if b"aig_" in raw or b"=" in raw:
+    if b"aig_" in raw or b"=" in raw or b"@" in raw:
         raw = redacted(raw)
     return printable(raw, longest).replace("…", "...")
 

@@ -20,13 +20,14 @@ from edge.core.exchange import Arrival, Outcome
 from edge.core.tracing import span_of
 from edge.observe.access import LONGEST_TARGET
 from edge.observe.genai import operation
-from edge.observe.quoting import shown
+from edge.observe.quoting import scrubbed, shown
 
 EVERY: Final = 2000
 """Milliseconds between two sendings."""
 BATCH: Final = 256
 TIMEOUT: Final = 5
 """Seconds that a collector has to take a batch."""
+LONGEST_MODEL: Final = 200
 _SCOPE: Final = InstrumentationScope("aigate", __version__)
 
 
@@ -82,14 +83,15 @@ class Tracing:
         begun = int(arrival.at * 1e9)
         failed = outcome.status >= 500 or outcome.ended not in ("complete", "refused")
         what = operation(arrival.path)
+        model = shown(exchange.model.encode("utf-8", "replace"), LONGEST_MODEL) if exchange.model else ""
         made = ReadableSpan(
-            name=f"{what} {exchange.model}"
-            if what and exchange.model
-            else what or f"{arrival.method} {exchange.route.service}",
+            name=f"{what} {model}"
+            if what and model
+            else what or f"{scrubbed(arrival.method)} {exchange.route.service}",
             context=context,
             parent=parent,
             resource=self._resource,
-            attributes=self._attributes(outcome, what),
+            attributes=self._attributes(outcome, what, model),
             kind=SpanKind.CLIENT if what else SpanKind.SERVER,
             status=Status(StatusCode.ERROR, outcome.reason or outcome.ended) if failed else Status(StatusCode.UNSET),
             start_time=begun,
@@ -98,11 +100,11 @@ class Tracing:
         )
         processor.on_end(made)
 
-    def _attributes(self, outcome: Outcome, what: str) -> dict[str, str | int | float]:
+    def _attributes(self, outcome: Outcome, what: str, model: str) -> dict[str, str | int | float]:
         exchange, units = outcome.exchange, outcome.units
         arrival, caller = exchange.arrival, exchange.caller
         made: dict[str, str | int | float] = {
-            "http.request.method": arrival.method,
+            "http.request.method": scrubbed(arrival.method),
             "http.response.status_code": outcome.status,
             "url.path": shown(arrival.path, LONGEST_TARGET),
             "client.address": arrival.client,
@@ -120,8 +122,8 @@ class Tracing:
         if what and exchange.route is not None:
             made["gen_ai.operation.name"] = what
             made["gen_ai.provider.name"] = self.providers.get(exchange.route.service, exchange.route.service)
-            if exchange.model:
-                made["gen_ai.request.model"] = shown(exchange.model.encode("utf-8", "replace"), 200)
+            if model:
+                made["gen_ai.request.model"] = model
             if "prompt_tokens" in units:
                 made["gen_ai.usage.input_tokens"] = int(units["prompt_tokens"])
             if "completion_tokens" in units:

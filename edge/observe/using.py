@@ -92,7 +92,7 @@ class Using:
             if self.each:
                 self._rows.append(
                     (
-                        at, arrival.id, key.id, key.user, route.service, model, status, outcome.reason, outcome.ended,
+                        at, scrubbed(arrival.id), key.id, key.user, route.service, model, status, outcome.reason, outcome.ended,
                         outcome.sent, outcome.received, outcome.seconds, outcome.queued, units_text(units) if units else "",
                     )
                 )  # fmt: skip

@@ -22,7 +22,7 @@ from edge.core.cors import allowed, is_preflight, preflight
 from edge.core.exchange import Caller, Exchange
 from edge.core.forwarding import forwarded, sent_back, sent_on
 from edge.core.headers import Fields, Pair
-from edge.core.redact import printable
+from edge.core.redact import printable, redacted
 from edge.core.refusal import Refusal
 from edge.core.rotation import ends_soon
 from edge.core.routing import needed_rule
@@ -90,7 +90,7 @@ class Door:
     def _say_refused(self, origin: bytes) -> None:
         if _SERIALIZED.fullmatch(origin) is None:
             # "null" and what is no origin at all: there is no line that would let exactly these pages in.
-            self.log.warn("A page of {origin} was refused", origin=printable(origin, 200))
+            self.log.warn("A page of {origin} was refused", origin=printable(redacted(origin), 200))
             return
         self.log.warn(
             'A page of {origin} was refused. If it is yours, add to the configuration: [cors] origins = ["{origin}"]',

@@ -21,6 +21,8 @@ from edge.core.secrets import mint
         (b"/a?keyboard=1", b"/a?keyboard=1"),
         (b"/a?ticket=SECRET", b"/a?ticket=***"),
         (b"/a?password=", b"/a?password="),
+        (b"https://alice:SECRET@page.example/x@y", b"https://***@page.example/x@y"),
+        (b"/a@b", b"/a@b"),
     ],
 )
 def test_values_where_secrets_are_often_put_are_not_shown(target, shown):
