@@ -30,6 +30,8 @@ PROTOCOLS: Final = (b"h2", b"http/1.1")
 # Phones and boards without AES in hardware put ChaCha20 first, and then get it (SSL_OP_PRIORITIZE_CHACHA of ssl.h).
 PRIORITIZE_CHACHA: Final = 1 << 21
 OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | PRIORITIZE_CHACHA
+PARTIAL_WRITE: Final = 1
+"""SSL_MODE_ENABLE_PARTIAL_WRITE of ssl.h."""
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 TICKET_LIFE: Final = 12 * 3600
 """Seconds that a session may be resumed: its forward secrecy waits for the ticket key to be thrown away."""
@@ -75,6 +77,8 @@ def server_context(
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_options(OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # Into memory OpenSSL can always write everything; one call for many records costs less than one for each.
+    context.clear_mode(PARTIAL_WRITE)
     context.set_cipher_list(TLS12_SUITES)
     context.set_tls13_ciphersuites(TLS13_SUITES)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)

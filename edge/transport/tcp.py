@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 QUEUE = 64 * 1024
 """Bytes queued on a socket above which its producer is paused."""
 
-SEND = 256 * 1024
+SEND = 320 * 1024
 """The most bytes handed to the kernel in one go, so that one large answer does not hold up the others."""
 
 _KEEPALIVE = (

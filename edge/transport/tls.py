@@ -28,7 +28,7 @@ from edge.transport.tcp import INCOMING, Lean
 log = Logger()
 
 RECORD = 16 * 1024
-"""The most plaintext in one record (RFC 8446 section 5.1); pyOpenSSL allows partial writes, so one call writes one."""
+"""The most plaintext in one record (RFC 8446 section 5.1), and what one read returns."""
 
 SLICE = 64 * 1024
 """Bytes that pass OpenSSL's memory buffers at once: they never shrink, so a connection keeps what its largest needed."""
@@ -49,8 +49,9 @@ WANT_READ: Any = getattr(_lib, "SSL_ERROR_WANT_READ", None)
 ZERO_RETURN: Any = getattr(_lib, "SSL_ERROR_ZERO_RETURN", None)
 
 # What OpenSSL hands out is taken from here at once; one buffer each way, since a callback of OpenSSL's that runs
-# while one is filled may send.
-_CLEAR_SIZE = _CIPHER_SIZE = SLICE + 2 * RECORD
+# while one is filled may send. Several slices fit, so that what lies behind is not troubled for each.
+_CLEAR_SIZE = 2 * SLICE
+_CIPHER_SIZE = 4 * SLICE + 2 * RECORD
 _clear: Any = _ffi.new("char[]", _CLEAR_SIZE) if _ffi else None
 _cipher: Any = _ffi.new("char[]", _CIPHER_SIZE) if _ffi else None
 _clear_view: Any = _ffi.buffer(_clear, _CLEAR_SIZE) if _ffi else None
@@ -107,10 +108,12 @@ class LeanTLS(Carrier):
             records = self._count(data, length)
             if length <= SLICE:
                 BIO_write(self._into, start, length)
-                self._deliver(records)
-                return
-        else:
-            self._count(data, length)
+                if records:
+                    self._deliver(records)
+            else:
+                self._take_long(start, length)
+            return
+        self._count(data, length)
         for at in range(0, length, SLICE):
             BIO_write(self._into, start + at, min(SLICE, length - at))
             if not self._handshakeDone and not self._shake():
@@ -122,6 +125,26 @@ class LeanTLS(Carrier):
             self._deliver(_UNKNOWN)
             if self._lostTLSConnection or self._aborted:
                 return
+
+    def _take_long(self, start: Any, length: int) -> None:
+        """Decrypt slice by slice, deliver when the buffer is full and at the end."""
+        ssl = self._ssl
+        filled = 0
+        for at in range(0, length, SLICE):
+            BIO_write(self._into, start + at, min(SLICE, length - at))
+            while True:
+                if filled > _CLEAR_SIZE - RECORD:
+                    self.wrappedProtocol.dataReceived(_clear_view[:filled])
+                    if self._lostTLSConnection or self._aborted:
+                        return
+                    filled = 0
+                outcome = SSL_read(ssl, _clear + filled, RECORD)
+                if outcome <= 0:
+                    break
+                filled += outcome
+            if SSL_get_error(ssl, outcome) != WANT_READ:
+                break
+        self._pause(filled, outcome)
 
     def _count(self, data: bytes | bytearray, length: int) -> int:
         """How many records end in `data`, following the lengths in their headers; _UNKNOWN when the thread was lost."""
@@ -152,51 +175,50 @@ class LeanTLS(Carrier):
         return not self._aborted
 
     def _deliver(self, records: int) -> None:
-        """Hand on the plaintext of `records` complete records, or of all that are there."""
-        if not records:
-            return
+        """Hand on the plaintext of `records` complete records, or of all that are there: no more than of one slice."""
         ssl = self._ssl
-        more = True
-        while more:
-            filled = 0
-            outcome = 1
-            while filled <= _CLEAR_SIZE - RECORD:
-                outcome = SSL_read(ssl, _clear + filled, RECORD)
-                if outcome <= 0:
-                    more = False
-                    break
-                filled += outcome
-                records -= 1
-                if not records:
-                    more = False
-                    break
-            ended = WANT_READ if outcome > 0 else SSL_get_error(ssl, outcome)
-            # An error is taken out of OpenSSL's queue before anything else asks OpenSSL.
-            error = None if ended in (WANT_READ, ZERO_RETURN) else self._error(outcome)
-            if filled:
-                self.wrappedProtocol.dataReceived(_clear_view[:filled])
-                if self._lostTLSConnection or self._aborted:
-                    return
-            if ended != WANT_READ:
-                if error is None:
-                    self._shutdownTLS()
-                self._finished(error)
+        filled = 0
+        while records:
+            if filled > _CLEAR_SIZE - RECORD:
+                raise AssertionError("more plaintext than was received")
+            outcome = SSL_read(ssl, _clear + filled, RECORD)
+            if outcome <= 0:
+                self._pause(filled, outcome)
                 return
-        if records:
+            filled += outcome
+            records -= 1
+        self.wrappedProtocol.dataReceived(_clear_view[:filled])
+
+    def _pause(self, filled: int, outcome: int) -> None:
+        """OpenSSL has no more for now, or for good: hand on the `filled` bytes that came before, then do as it says."""
+        ended = SSL_get_error(self._ssl, outcome)
+        # An error is taken out of OpenSSL's queue before anything else asks OpenSSL.
+        error = None if ended in (WANT_READ, ZERO_RETURN) else self._error(outcome)
+        if filled:
+            self.wrappedProtocol.dataReceived(_clear_view[:filled])
+            if self._lostTLSConnection or self._aborted:
+                return
+        if ended == WANT_READ:
             self._flush()  # not all that came was data, so TLS may have something to answer
+            return
+        if error is None:
+            self._shutdownTLS()
+        self._finished(error)
 
     def _flush(self) -> None:
         """Pass on what OpenSSL wants to send."""
         while True:
             count = BIO_read(self._from, _cipher, _CIPHER_SIZE)
-            if count <= 0:
-                return
-            if self._lean:
-                self.transport.push(_cipher_memory[:count])
-            else:
-                self.transport.write(_cipher_view[:count])
+            if count > 0:
+                self._send(count)
             if count < _CIPHER_SIZE:
                 return
+
+    def _send(self, count: int) -> None:
+        if self._lean:
+            self.transport.push(_cipher_memory[:count])
+        else:
+            self.transport.write(_cipher_view[:count])
 
     def _error(self, outcome: int) -> Failure:
         """Why OpenSSL returned `outcome`, which takes the reason out of its queue."""
@@ -254,16 +276,24 @@ class LeanTLS(Carrier):
     def _write_long(self, data: bytes, length: int) -> None:
         ssl = self._ssl
         start = _ffi.from_buffer(data)
-        done = 0
+        done = filled = 0
         while done < length:
             stop = min(done + SLICE, length)
             while done < stop:
-                count = SSL_write(ssl, start + done, min(stop - done, RECORD))
+                # As much as may be written at once; one record of it where partial writes are on.
+                count = SSL_write(ssl, start + done, stop - done)
                 if count <= 0:
+                    if filled:
+                        self._send(filled)
                     self._unwritten(data[done:], count)
                     return
                 done += count
-            self._flush()
+            filled += BIO_read(self._from, _cipher + filled, _CIPHER_SIZE - filled)
+            if filled > _CIPHER_SIZE - SLICE - RECORD:
+                self._send(filled)
+                filled = 0
+        if filled:
+            self._send(filled)
 
     def _unwritten(self, data: bytes, outcome: int) -> None:
         """OpenSSL did not take `data`: where it must read first, that waits."""
