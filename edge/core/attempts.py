@@ -1,9 +1,9 @@
 """One try to get in: what the audit log hears of every request that was judged, let in or not."""
 
-from attrs import frozen
+from edge.core.value import value
 
 
-@frozen
+@value
 class Attempt:
     """Who tried what from where, and what came of it. Never the key itself."""
 

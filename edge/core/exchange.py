@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from edge.core.headers import Fields, Pair
 from edge.core.keys import Key
+from edge.core.value import value
 
 
-@frozen(eq=False)
+@value(eq=False)
 class Session:
     """How a connection is secured; one for all requests on it."""
 
@@ -23,7 +24,7 @@ class Session:
     """The host that the client asked for by SNI, as it wrote it."""
 
 
-@frozen
+@value
 class Arrival:
     """A request whose head is complete and well formed; the body stays outside."""
 
@@ -57,7 +58,7 @@ class Arrival:
     """None where the connection is not secured by the gate."""
 
 
-@frozen
+@value
 class Route:
     """One place of the gate: requests for `host` (None: any) below `prefix` with one of `methods` go to `service`."""
 
@@ -68,7 +69,7 @@ class Route:
     host: str | None = None
 
 
-@frozen
+@value
 class Caller:
     """Who asks: a key, and how it came."""
 
@@ -85,7 +86,7 @@ class Caller:
         return self.key.user
 
 
-@frozen
+@value
 class Exchange:
     """What is known of one request so far."""
 
@@ -109,7 +110,7 @@ class Exchange:
         return Exchange(self.arrival, self.route, self.caller, self.upstream, model)
 
 
-@frozen
+@value
 class Outcome:
     """The end of a request, told once. Durations are seconds; byte counts are of bodies, without framing."""
 

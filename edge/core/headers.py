@@ -1,6 +1,7 @@
 """Header fields as they came: order, case and repetition kept, looked up by lower-case name."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 Pair = tuple[bytes, bytes]
 
@@ -10,13 +11,17 @@ class Fields:
 
     `pairs` are (name, value) as received, values without surrounding white space; `lows` are the lower-case names at
     the same positions. Both are read-only by agreement: a head is judged once and never changed.
+
+    A head that comes again on its connection is the same object, so that what was worked out of it need not be again:
+    `notes` is for that, by whoever worked it out. Whatever else it depends on is to be noted, and compared, beside it.
     """
 
-    __slots__ = ("lows", "pairs")
+    __slots__ = ("lows", "notes", "pairs")
 
     def __init__(self, pairs: list[Pair], lows: list[bytes] | None = None) -> None:
         self.pairs = pairs
         self.lows = [name.lower() for name, _ in pairs] if lows is None else lows
+        self.notes: dict[Any, Any] = {}
 
     def get(self, low: bytes) -> bytes | None:
         """The first value under a lower-case name, or None."""

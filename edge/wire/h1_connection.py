@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 
 from edge.transport.unsent import unsent
 from edge.wire.chunked import ChunkedReader
+from edge.wire.head import RequestHead
 from edge.wire.request import Origin, Request, TunnelEnd
 from edge.wire.server import Server
 from edge.wire.stall import Stall
@@ -31,6 +32,7 @@ class H1Connection(Protocol):
         self._state = HEAD
         self._buffer = b""
         self._request: Request | None = None
+        self._known: tuple[bytes, RequestHead] | None = None
         self._left = 0
         self._chunks: ChunkedReader | None = None
         self._expects = False

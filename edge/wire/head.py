@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from edge.core.forwarding import CREDENTIALS
 from edge.core.headers import Fields, Pair
@@ -61,6 +61,21 @@ class BadHead(Exception):
         self.refusal = Refusal(reason, sentence(message), status)
 
 
+@define(eq=False)
+class _Said:
+    """What the field lines of a request say, whatever its first line is."""
+
+    block: bytes
+    fields: Fields
+    host: str | None
+    authority: bytes
+    length: int
+    chunked: bool
+    closing: bool
+    expects: bool
+    upgrade: bytes | None
+
+
 @define
 class RequestHead:
     """What a request's head says. `length` is bytes of body, or CHUNKED."""
@@ -80,6 +95,8 @@ class RequestHead:
     """Whether the client waits for `100 Continue`."""
     upgrade: bytes | None
     """The lower-case protocol of a well-formed upgrade request, `websocket`."""
+    said: _Said | None = field(default=None, eq=False, repr=False)
+    """What its field lines say, for the next head of an HTTP/1.1 connection."""
 
 
 @define
@@ -157,21 +174,54 @@ def _content_length(value: bytes) -> int:
     return int(value)
 
 
-def request_head(head: bytes, most_fields: int = 100) -> RequestHead:
+def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None = None) -> RequestHead:
     """Reads a request's head: all bytes up to and including the last field line's CRLF, without the empty line.
 
-    Raises BadHead for whatever is malformed, ambiguous, or not HTTP/1.0 or 1.1.
+    `known` is a head that was read before: one with the very same field lines need not have them read again. Raises
+    BadHead for whatever is malformed, ambiguous, or not HTTP/1.0 or 1.1.
     """
     line_end = head.index(b"\r\n")
     line = _REQUEST_LINE.fullmatch(head, 0, line_end)
     if line is None:
         raise BadHead("the request line is malformed")
     method, target, minor = line[1].decode("ascii"), line[2], 1 if line[3] == b"1" else 0
-    fields, framing = _fields(head[line_end + 2 :], most_fields)
+    block = head[line_end + 2 :]
+    said = known.said if known is not None else None
+    if said is None or said.block != block:
+        said = _said(block, most_fields)
+    if minor == 0 and said.chunked:
+        raise BadHead("the only Transfer-Encoding is chunked, once, in HTTP/1.1")
+    authority, host = said.authority, said.host
+    if host is None:
+        if minor == 1:
+            raise BadHead("there is no Host")
+        host = ""
+    if target[0] != 0x2F:
+        target = _origin_form(method, target, host, authority)
+    upgrade = said.upgrade
+    if upgrade is not None and (minor == 0 or method != "GET"):
+        upgrade = None
+    return RequestHead(
+        method,
+        target,
+        minor,
+        said.fields,
+        host,
+        authority,
+        said.length,
+        minor == 1 and not said.closing,
+        said.expects and minor == 1,
+        upgrade,
+        said,
+    )
+
+
+def _said(block: bytes, most_fields: int) -> _Said:
+    """Reads the field lines of a request. Raises BadHead for what is malformed or ambiguous in any version of HTTP/1."""
+    fields, framing = _fields(block, most_fields)
     length: int | None = None
     authority = upgrade = None
-    chunked = expects = upgrading = False
-    keep_alive = minor == 1
+    chunked = expects = upgrading = closing = False
     for sort, value in framing:
         if sort == _HOST:
             if authority is not None:
@@ -182,38 +232,42 @@ def request_head(head: bytes, most_fields: int = 100) -> RequestHead:
                 raise BadHead("there is more than one Content-Length")
             length = _content_length(value)
         elif sort == _TRANSFER_ENCODING:
-            if chunked or minor == 0 or value.lower() != b"chunked":
+            if chunked or value.lower() != b"chunked":
                 raise BadHead("the only Transfer-Encoding is chunked, once, in HTTP/1.1")
             chunked = True
         elif sort == _CONNECTION:
             for option in value.lower().split(b","):
                 option = option.strip(b" \t")
                 if option == b"close":
-                    keep_alive = False
+                    closing = True
                 elif option == b"upgrade":
                     upgrading = True
         elif sort == _EXPECT:
             if value.lower() != b"100-continue":
                 raise BadHead("the only Expect is 100-continue", status=417)
-            expects = minor == 1
+            expects = True
         else:
             upgrade = value if upgrade is None else upgrade + b"," + value
     if chunked and length is not None:
         raise BadHead("there is both a Content-Length and a Transfer-Encoding")
-    if authority is None and minor == 1:
-        raise BadHead("there is no Host")
-    host = "" if authority is None else host_of(authority)
-    if host is None:
-        raise BadHead("the Host is malformed")
-    if target[0] != 0x2F:
-        target = _origin_form(method, target, host, authority or b"")
+    host = None
+    if authority is not None:
+        host = host_of(authority)
+        if host is None:
+            raise BadHead("the Host is malformed")
     size = CHUNKED if chunked else length or 0
-    if upgrade is not None:
-        # An upgrade with a body, or to one of several protocols, has no single reading: it is an ordinary request.
-        usable = upgrading and minor == 1 and not size and method == "GET" and b"," not in upgrade
-        upgrade = upgrade.lower() if usable else None
-    return RequestHead(
-        method, target, minor, fields, host, authority or b"", size, keep_alive, expects and size != 0, upgrade
+    # An upgrade with a body, or to one of several protocols, has no single reading: it is an ordinary request.
+    usable = upgrade is not None and upgrading and not size and b"," not in upgrade
+    return _Said(
+        block,
+        fields,
+        host,
+        authority or b"",
+        size,
+        chunked,
+        closing,
+        expects and size != 0,
+        upgrade.lower() if usable and upgrade is not None else None,
     )
 
 

@@ -13,6 +13,8 @@ from edge.wire.head import CHUNKED, BadHead, looks_broken, request_head
 from edge.wire.irequest import WebRequest
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_REMEMBERED: Final = 4096
+"""Bytes; the last head of a connection is remembered up to this size."""
 _LAST_WORD: Final = 1.0
 """Seconds in which a client that was too slow may read that it was."""
 
@@ -91,11 +93,18 @@ class Http1(Answering):
         if at > self._limits.head:
             self._refuse(Refusal("head-too-large", f"The head is larger than {self._limits.head} bytes."))
             return False
-        try:
-            head = request_head(data[: at + 2], self._limits.header_count)
-        except BadHead as error:
-            self._refuse(error.refusal)
-            return False
+        raw = data[: at + 2]
+        known = self._known
+        if known is not None and known[0] == raw:
+            head = known[1]
+        else:
+            try:
+                head = request_head(raw, self._limits.header_count, None if known is None else known[1])
+            except BadHead as error:
+                self._refuse(error.refusal)
+                return False
+            # Clients repeat themselves: what a head says, and what is worked out of it later, is found out once.
+            self._known = (raw, head) if at <= _REMEMBERED else None
         self._buffer = rest = data[at + 4 :]
         self._count += 1
         now = self._server.clock.seconds()
