@@ -24,6 +24,9 @@ class IKeyStore(Interface):
     """
 
     generation = Attribute("An int that grows with every change of the keys.")
+    epoch = Attribute(
+        "An object that is another one whenever an answer of `find` may be another one; None where each must be asked for."
+    )
 
     def find(secret: bytes) -> Key | None:
         """The key that a secret belongs to, disabled and expired ones included; None where it belongs to none.
@@ -143,6 +146,7 @@ class ILimitEngine(Interface):
     """
 
     shared = Attribute("Whether other gates count in the same place, so that places at the hardware need a lease.")
+    decide = Attribute("`take` as a plain function where nothing is ever waited for, else None.")
 
     async def take(levels: Sequence[Level], costs: Sequence[float], now: float) -> Verdict:
         """Charge each cost to its level, in one atomic step: every level, or none where one of them refuses.

@@ -37,7 +37,7 @@ TWO_KEYS = Refusal("two-keys", "The request shows two different keys.", retry=Fa
 DOUBT = Refusal("store-unavailable", "Keys cannot be checked at the moment.", retry_after=5.0)
 
 
-@frozen
+@frozen(eq=False)
 class Admission:
     """Judges requests on their heads alone. Nothing here waits or raises."""
 
@@ -97,13 +97,22 @@ class Admission:
 
     def _by_key(self, exchange: Exchange, rule: Rule, now: float) -> Caller | Refusal | tuple[Key, Refusal]:
         fields = exchange.arrival.fields
+        epoch = self.store.epoch
+        noted = fields.notes.get(self)
+        if noted is not None and noted[0] is epoch:
+            # The same head on the same connection, and no key has changed since.
+            return self._judged(noted[1], exchange, rule, now, "key")
         shown = credentials(fields)
         if not shown:
             return NO_KEY
         find = self.store.find
         if len(shown) == 1:
             key = find(shown[0])
-            return self._bad(exchange, UNKNOWN) if key is None else self._judged(key, exchange, rule, now, "key")
+            if key is None:
+                return self._bad(exchange, UNKNOWN)
+            if epoch is not None:
+                fields.notes[self] = (epoch, key)
+            return self._judged(key, exchange, rule, now, "key")
         known = {key.id: key for secret in shown if (key := find(secret)) is not None}
         if len(known) == 1 and (len(shown) < 3 or too_many(fields) is None):
             (key,) = known.values()

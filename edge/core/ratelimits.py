@@ -40,6 +40,23 @@ def pairs(standings: Sequence[Standing], dialect: str, now: float) -> list[Pair]
     return told
 
 
+def bucket_pairs(verdict: Verdict) -> list[Pair] | None:
+    """`pairs` in OpenAI's spelling for the one level of most requests, a bucket that was charged; None for any other."""
+    ((level, used, wait, _, _),) = verdict.rows
+    costs = verdict.costs
+    if wait or level.calendar or level.shadow or costs is None:
+        return None
+    amount, period = level.amount, level.period
+    used += costs[0] * period
+    rest = (amount * period - used) // period
+    first, second, third = _names(level.unit)
+    return [
+        (first, b"%d" % amount),
+        (second, b"%d" % (rest if rest > 0 else 0)),
+        (third, span(used / amount / 1_000_000)),
+    ]
+
+
 @cache
 def _names(unit: str) -> tuple[bytes, bytes, bytes]:
     """OpenAI's three names for one of the few units."""

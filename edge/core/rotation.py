@@ -1,5 +1,6 @@
 """Keys and their successors: who may fetch one, when, and what becomes of the old key."""
 
+from functools import lru_cache
 from typing import Final
 
 from attrs import evolve
@@ -54,4 +55,9 @@ def ends_soon(key: Key, now: float) -> tuple[bytes, bytes] | None:
     """The response header of a key in its last seven days, `x-aigate-key-expires: 2026-12-31T17:00:00Z`; None before."""
     if key.expires is None or key.expires - now > WEEK:
         return None
-    return b"x-aigate-key-expires", stamp_utc(key.expires).encode()
+    return b"x-aigate-key-expires", _stamped(key.expires)
+
+
+@lru_cache(maxsize=256)
+def _stamped(at: float) -> bytes:
+    return stamp_utc(at).encode()

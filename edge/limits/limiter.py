@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.logger import Logger
 
 from edge.core.exchange import Exchange
 from edge.core.headers import Pair
 from edge.core.keys import Key
-from edge.core.levels import Ladders, Level, Limits, Standing, Verdict
-from edge.core.ratelimits import pairs, refusal
+from edge.core.levels import Ladder, Ladders, Level, Limits, Standing, Verdict
+from edge.core.ratelimits import bucket_pairs, pairs, refusal
 from edge.core.refusal import Refusal
 from edge.core.tokens import Worst
+from edge.core.value import value
 from edge.errors import StoreError
 from edge.interfaces import ILimitEngine
 
@@ -30,7 +31,7 @@ AGAIN: Final = 1.0
 """Seconds after which a client may ask again when the counters cannot be reached."""
 
 
-@frozen
+@value
 class Granted:
     """A request that may go on."""
 
@@ -40,10 +41,18 @@ class Granted:
 
     def pairs(self, dialect: str) -> list[Pair]:
         """Where the caller stands, for the head of the answer; worked out only here."""
-        return pairs(self.verdict.standings, dialect, self.now) if self.verdict else []
+        verdict = self.verdict
+        if verdict is None:
+            return []
+        if dialect != "anthropic" and len(verdict.rows) == 1:
+            told = bucket_pairs(verdict)
+            if told is not None:
+                return told
+        return pairs(verdict.standings, dialect, self.now)
 
 
 FREE: Final = Granted()
+_NOBODY: Final[tuple[None, str, Ladder]] = (None, "", Ladder((), (), ()))
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -72,45 +81,54 @@ class Limiter:
     _ladders: Ladders = field(init=False)
     _ones: list[tuple[int, ...]] = field(init=False)
     _told: dict[str, float] = field(factory=dict, init=False)
+    _asked: "tuple[Key | None, str, Ladder]" = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._ladders = Ladders(self.limits)
+        self._asked = _NOBODY
         self._ones = [(1,) * length for length in range(32)]
 
     def change(self, limits: Limits) -> None:
         """Other limits from the next request on; what was used stays used."""
         self.limits = limits
         self._ladders = Ladders(limits)
+        self._asked = _NOBODY
 
     async def take(self, exchange: Exchange, now: float, dialect: str = "openai") -> Granted | Refusal:
         """Charge one request to every rate and budget of requests that stands before it: to all of them or to none.
 
         `now` is in Unix seconds. Needs a route and a caller; without them nobody passes.
         """
-        key, service = _who(exchange)
-        levels = self._ladders.of(service, key).requests
+        levels = self._ladder(exchange).requests
         if not levels:
             return FREE
         return await self._charge(levels, self._ones[len(levels)], now, dialect)
 
+    def take_now(self, exchange: Exchange, now: float, dialect: str = "openai") -> Granted | Refusal | None:
+        """`take` where nothing need be waited for; None where something must, and nothing has been charged."""
+        levels = self._ladder(exchange).requests
+        if not levels:
+            return FREE
+        decide = self.engine.decide
+        if decide is None:
+            return None
+        return self._judged(decide(levels, self._ones[len(levels)], now), now, dialect)
+
     def metered(self, exchange: Exchange) -> frozenset[str]:
         """The units that limits count for this caller; a body is judged only where there are any but bytes."""
-        key, service = _who(exchange)
-        units = self._ladders.of(service, key).units
+        units = self._ladder(exchange).units
         return frozenset(level.unit for level in units) if units else _NONE
 
     def bounds(self, exchange: Exchange) -> tuple[tuple[str, int], ...]:
         """(name, size) of what may be open at once for this caller, the narrowest subject first."""
-        key, service = _who(exchange)
-        return self._ladders.of(service, key).bounds
+        return self._ladder(exchange).bounds
 
     async def reserve(
         self, exchange: Exchange, worst: Worst, now: float, dialect: str = "openai"
     ) -> Reservation | Refusal:
         """Charge the worst case to every limit of units that it can cost, to all or to none; settle it when the truth is
         known."""
-        key, service = _who(exchange)
-        levels = tuple(level for level in self._ladders.of(service, key).units if worst.counts(level.unit))
+        levels = tuple(level for level in self._ladder(exchange).units if worst.counts(level.unit))
         if not levels:
             return Reservation(settled=True)
         amounts = tuple(worst.of(level.unit, level.amount) for level in levels)
@@ -151,6 +169,18 @@ class Limiter:
             if not one.level.shadow
         ]
 
+    def _ladder(self, exchange: Exchange) -> Ladder:
+        caller, route = exchange.caller, exchange.route
+        if caller is None or route is None:
+            raise ValueError("limits need a caller and a route")
+        key, service = caller.key, route.service
+        # Several questions are asked about one request.
+        if self._asked[0] is key and self._asked[1] == service:
+            return self._asked[2]
+        found = self._ladders.of(service, key)
+        self._asked = (key, service, found)
+        return found
+
     async def _charge(
         self, levels: tuple[Level, ...], costs: Sequence[float], now: float, dialect: str
     ) -> Granted | Refusal:
@@ -159,6 +189,9 @@ class Limiter:
         except StoreError:
             # The engine has logged it, once for an outage rather than once for a request.
             return Refusal("store-unavailable", "The limits cannot be counted just now.", retry_after=AGAIN)
+        return self._judged(verdict, now, dialect)
+
+    def _judged(self, verdict: Verdict, now: float, dialect: str) -> Granted | Refusal:
         for level, _, wait, _, _ in verdict.rows:
             if wait and level.shadow:
                 self._tell(level, now)
@@ -174,7 +207,3 @@ class Limiter:
         log.info("shadow: {limit} would refuse ({name})", limit=str(level.limit), name=level.name.rstrip("?"))
 
 
-def _who(exchange: Exchange) -> tuple[Key, str]:
-    if exchange.caller is None or exchange.route is None:
-        raise ValueError("limits need a caller and a route")
-    return exchange.caller.key, exchange.route.service

@@ -59,6 +59,8 @@ class RedisCounters:
         self._take, self._settle = _script("take"), _script("settle")
         self._lease, self._free = _script("lease"), _script("free")
 
+    decide = None
+
     async def take(self, levels: Sequence[Level], costs: Sequence[float], now: float) -> Verdict:
         return await self._ask(levels, costs, now, True)
 

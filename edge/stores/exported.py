@@ -126,6 +126,10 @@ class ExportedKeyStore(Service):
     def generation(self) -> int:
         return self._table.generation
 
+    @property
+    def epoch(self) -> object:
+        return self._table if self._ready else None
+
     def subscribe(self, changed: Changed) -> Callable[[], None]:
         return self._subscribers.add(changed)
 

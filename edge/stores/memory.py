@@ -40,10 +40,15 @@ class MemoryKeyStore:
 
     def __init__(self) -> None:
         self.generation = 0
+        self._epoch = object()
         self._digest = digester(token_bytes(PEPPER_BYTES))
         self._by_digest: dict[bytes, str] = {}
         self._by_id: dict[str, Key] = {}
         self._subscribers = Subscribers()
+
+    @property
+    def epoch(self) -> object:
+        return self._epoch
 
     def put(self, key: Key, secret: str | None = None) -> None:
         """Add a key with its secret, or change the rules of one that is there (no secret)."""
@@ -54,6 +59,7 @@ class MemoryKeyStore:
             self._by_digest[self._digest(secret.encode())] = key.id
         self._by_id[key.id] = key
         self.generation += 1
+        self._epoch = object()
         if not new:
             self._subscribers.tell(frozenset({key.id}))
 
@@ -63,6 +69,7 @@ class MemoryKeyStore:
             return
         self._by_digest = {digest: owner for digest, owner in self._by_digest.items() if owner != key_id}
         self.generation += 1
+        self._epoch = object()
         self._subscribers.tell(frozenset({key_id}))
 
     def find(self, secret: bytes) -> Key | None:

@@ -6,7 +6,7 @@ what takes turns or needs a look at the body.
 """
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -129,14 +129,17 @@ class Guard:
         raise TypeError("a guard has no children")
 
     def render(self, request: Any) -> int:
-        drive(self._serve(request), lambda failure: self._failed(request, failure))
+        try:
+            self._serve(request)
+        except Exception:
+            self._failed(request, Failure())
         return NOT_DONE_YET
 
     def _failed(self, request: Request, failure: Failure) -> None:
         self.door.log.failure("A request could not be judged and was refused", failure)
         refuse(request, DOUBT)
 
-    async def _serve(self, request: Request) -> None:
+    def _serve(self, request: Request) -> None:
         door = self.door
         refusal: Refusal | None = None
         if b"origin" in request.fields.lows:
@@ -148,19 +151,44 @@ class Guard:
         if refusal is None and self._lacks_slash(request):
             self._slash(request)
             return
-        if refusal is None:
-            for turn in self.turns:
-                told = turn(request)
-                refusal = told if told is None or isinstance(told, Refusal) else await told
-                if refusal is not None or request.finished:
-                    break
+        if refusal is not None:
+            refuse(request, refusal)
+            return
+        turns = iter(self.turns)
+        for turn in turns:
+            told = turn(request)
+            if told is None and not request.finished:
+                continue
+            if isinstance(told, Refusal):
+                refuse(request, told)
+            elif told is not None:
+                self._drive(request, self._wait(request, told, turns))
+            return
+        self._let_in(request)
+
+    async def _wait(
+        self, request: Request, told: Coroutine[Deferred[Any], Any, Refusal | None], turns: Iterator[Turn]
+    ) -> None:
+        """Goes on once a turn has come that is waited for."""
+        refusal = await told
+        for turn in turns:
+            if refusal is not None or request.finished:
+                break
+            asked = turn(request)
+            refusal = asked if asked is None or isinstance(asked, Refusal) else await asked
         if refusal is not None:
             refuse(request, refusal)
         elif not request.finished:
-            if self._streamed:
-                self.resource.render(request)
-            else:
-                await self._render(request)
+            self._let_in(request)
+
+    def _let_in(self, request: Request) -> None:
+        if self._streamed:
+            self.resource.render(request)
+        else:
+            self._drive(request, self._render(request))
+
+    def _drive(self, request: Request, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        drive(work, lambda failure: self._failed(request, failure))
 
     def _rule(self, request: Request) -> Refusal | None:
         """Finds what is asked of such requests and how they are answered; the Refusal of a path that is not plain."""

@@ -1,8 +1,12 @@
 """What is written down about a request while it goes through, for the Outcome at its end."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
-from attrs import define, field
+from attrs import define
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @define
@@ -15,8 +19,8 @@ class Ledger:
     first_byte: float | None = None
     queued: float = 0.0
     overhead: float | None = None
-    units: dict[str, float] = field(factory=dict)
+    units: Mapping[str, float] = _NOTHING
     job: str = ""
     """What the service began and goes on with after its answer."""
-    fields: dict[str, Any] = field(factory=dict)
+    fields: Mapping[str, Any] = _NOTHING
     """What was judged of the request's body."""

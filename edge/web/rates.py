@@ -14,6 +14,7 @@ from edge.wire.request import Request
 class Counts(Protocol):
     """Who counts: `edge.limits.limiter.Limiter`."""
 
+    def take_now(self, exchange: Exchange, now: float, dialect: str = ...) -> Any | Refusal | None: ...
     def take(
         self, exchange: Exchange, now: float, dialect: str = ...
     ) -> Coroutine[Deferred[Any], Any, Any | Refusal]: ...
@@ -27,12 +28,21 @@ class Rates:
     now: Callable[[], float]
     dialect: str
 
-    async def turn(self, request: Request) -> Refusal | None:
+    def turn(self, request: Request) -> Refusal | Coroutine[Deferred[Any], Any, Refusal | None] | None:
         """The refusal of a caller who asked too often; else where the caller stands goes into the answer's head."""
         rule = request.rule
         if rule.page:
             return None
-        told = await self.limiter.take(request.exchange, self.now(), rule.dialect or self.dialect)
+        told = self.limiter.take_now(request.exchange, self.now(), rule.dialect or self.dialect)
+        if told is None:
+            return self._wait(request)
+        if isinstance(told, Refusal):
+            return told
+        request.grants.append(told)
+        return None
+
+    async def _wait(self, request: Request) -> Refusal | None:
+        told = await self.limiter.take(request.exchange, self.now(), request.rule.dialect or self.dialect)
         if isinstance(told, Refusal):
             return told
         request.grants.append(told)
