@@ -31,6 +31,7 @@ from edge.tls.upstream import upstream_creator
 from edge.web.forward import Forward, Outward
 from edge.web.guard import Door, Guard, Turn
 from edge.web.inspection import Inspection
+from edge.web.passing import Passing
 from edge.web.places import Places
 from edge.web.rates import Rates
 
@@ -130,9 +131,9 @@ def _forward(
     made.upstreams[name] = Upstreams.of(name, service.upstreams, ask, reactor, one.health.interval)
     ways: dict[str, Outward] = {base: Way.to(base, target, client, timeouts) for base, target in targets.items()}
     return Forward(
-        name, made.upstreams[name], ways, reactor, service.fields, traits.upgrades, one.host == "keep",
-        identity if one.identify else None, filter_models, one.connections, one.timeouts.total, config.edge.tunnel_idle,
-        trace,
+        name, made.upstreams[name], ways, reactor,
+        Passing(name, service.fields, one.host == "keep", identity if one.identify else None, trace),
+        traits.upgrades, filter_models, one.connections, one.timeouts.total, config.edge.tunnel_idle,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from edge.backends.reader import BOUNDS, Bounds
 from edge.backends.requesthead import OWN, request_head, upgrade_head
 from edge.backends.target import Creator, Target, UpstreamURL, stock_creator, target_of
 from edge.backends.tunnel import Switched, keyed
+from edge.core.batch import Batch
 from edge.core.headers import Pair
 
 Connect = Callable[[Target, IProtocolFactory, float], Deferred[IProtocol]]
@@ -125,7 +126,7 @@ class UpstreamAgent:
         self,
         method: bytes,
         url: UpstreamURL,
-        pairs: Sequence[Pair],
+        pairs: Sequence[Pair] | Batch,
         body: IBodyProducer | bytes | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         inform: Inform | None = None,
@@ -170,7 +171,7 @@ class UpstreamAgent:
         self,
         protocol: bytes,
         url: UpstreamURL,
-        pairs: Sequence[Pair],
+        pairs: Sequence[Pair] | Batch,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         inform: Inform | None = None,
     ) -> "Deferred[Switched | Answer]":
@@ -179,7 +180,7 @@ class UpstreamAgent:
         `pairs` are without Connection and Upgrade; a websocket without a key gets one. The Deferred has Switched after
         a valid 101, an Answer when the upstream declines; else it fails as `send`'s does.
         """
-        pairs, accept = keyed(protocol, pairs)
+        pairs, accept = keyed(protocol, list(pairs))
         errand = Errand(url.target, upgrade_head(protocol, url, pairs), None, False, False, timeouts, inform)
         errand.upgrade, errand.accept = protocol, accept
         self._make(errand)
@@ -265,7 +266,7 @@ class UpstreamAgent:
             drained.callback(None)
 
 
-def plain(headers: Headers | None) -> Sequence[Pair]:
+def plain(headers: Headers | None) -> Sequence[Pair] | Batch:
     """The fields of any Headers, without those that are not the caller's."""
     if headers is None:
         return ()

@@ -5,6 +5,7 @@ from typing import AnyStr
 
 from twisted.web.http_headers import Headers
 
+from edge.core.batch import Batch
 from edge.core.headers import Pair
 
 
@@ -13,12 +14,12 @@ class RawHeaders(Headers):
 
     __slots__ = ("_built", "_pairs")
 
-    def __init__(self, pairs: Sequence[Pair] = ()) -> None:
-        self._pairs: Sequence[Pair] | None = pairs
+    def __init__(self, pairs: Sequence[Pair] | Batch = ()) -> None:
+        self._pairs: Sequence[Pair] | Batch | None = pairs
         self._built: dict[bytes, list[bytes]] | None = None
 
     @property
-    def pairs(self) -> Sequence[Pair]:
+    def pairs(self) -> Sequence[Pair] | Batch:
         """The fields as given; once they were changed through `Headers`' methods, as `Headers` orders them."""
         if self._pairs is None:
             self._pairs = [(name, value) for name, values in self.getAllRawHeaders() for value in values]

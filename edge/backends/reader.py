@@ -9,6 +9,8 @@ from edge.wire.chunked import ChunkedReader
 from edge.wire.head import CHUNKED, UNTIL_CLOSE, AnswerHead, BadHead, answer_head, looks_broken
 
 _BEGINNING: Final = b"HTTP/1."
+_REMEMBERED: Final = 4096
+"""Bytes; the last head of a connection is remembered up to this size."""
 
 
 @frozen
@@ -32,8 +34,10 @@ class AnswerReader:
         "_bounds",
         "_buffer",
         "_chunks",
+        "_head",
         "_interim",
         "_left",
+        "_raw",
         "interims",
         "keep",
         "rest",
@@ -43,6 +47,8 @@ class AnswerReader:
 
     def __init__(self, bounds: Bounds = BOUNDS) -> None:
         self._bounds = bounds
+        self._raw = b""
+        self._head: AnswerHead | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -80,7 +86,13 @@ class AnswerReader:
                 raise BadHead("this is not HTTP/1")
             self._buffer = data
             return None
-        head = answer_head(data[: at + 2], bounds.fields)
+        raw = data[: at + 2]
+        if raw == self._raw and self._head is not None:
+            head = self._head
+        else:
+            head = answer_head(raw, bounds.fields)
+            # Services repeat themselves, too: the date is that of a second, and not all tell it.
+            self._raw, self._head = (raw, head) if at <= _REMEMBERED else (b"", None)
         self._buffer = b""
         self.rest = data[at + 4 :]
         if head.status < 200:

@@ -1,22 +1,22 @@
 """A request's head as bytes: what the caller gave, byte for byte, and framing that only we write."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge.backends.target import UpstreamURL
+from edge.core.batch import Batch, lines
 from edge.core.headers import Pair
 from edge.wire.head import TOKEN
 
 OWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
 """Fields that say how a message ends or whom a connection serves: only the one who frames it may write them."""
-_colon = b": ".join
 _USUAL: Final = frozenset((b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH"))
 _TOKEN: Final = re.compile(TOKEN + rb"{1,32}")
 _PATH: Final = re.compile(rb"/[!-~]*")
 
 
-def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair], framing: bytes) -> bytes:
+def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch, framing: bytes) -> bytes:
     """The head of a request, empty line included; Host is the target's where `pairs` has none.
 
     `framing` is what follows the caller's fields, lines with their ends. Raises ValueError for what cannot be sent: a
@@ -24,22 +24,33 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair], framing
     """
     if not (method in _USUAL or _TOKEN.fullmatch(method)) or not _PATH.fullmatch(url.raw_path):
         raise ValueError("the method or the path cannot be sent")
-    lows = [name.lower() for name, _ in pairs]
-    if not OWN.isdisjoint(lows):
-        raise ValueError("framing and connection fields are not the caller's")
-    fields = b"\r\n".join(map(_colon, pairs))
-    if fields:
-        fields += b"\r\n"
-    if fields.count(b"\n") != len(lows) or fields.count(b"\r") != len(lows):
-        raise ValueError("a field holds a line break")
-    if b"host" not in lows:
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (method, url.raw_path, url.target.netloc, fields, framing)
-    if lows.count(b"host") > 1:
+    if type(pairs) is Batch and pairs.block.checked:
+        fields = lines(pairs.rest)
+        if _checked(pairs.rest, fields):
+            raise ValueError("there is one Host")
+        return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, url.raw_path, pairs.block.lines, fields, framing)
+    if type(pairs) is Batch:
+        pairs.block.checked = _checked(pairs.block.pairs, pairs.block.lines) == 1
+    fields = lines(pairs)
+    hosts = _checked(pairs, fields)
+    if hosts > 1:
         raise ValueError("there is one Host")
+    if not hosts:
+        fields = b"Host: %b\r\n%b" % (url.target.netloc, fields)
     return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, url.raw_path, fields, framing)
 
 
-def upgrade_head(protocol: bytes, url: UpstreamURL, pairs: Sequence[Pair]) -> bytes:
+def _checked(pairs: Iterable[Pair], written: bytes) -> int:
+    """How many Hosts there are. Raises ValueError for framing fields and for line breaks within a field."""
+    lows = [name.lower() for name, _ in pairs]
+    if not OWN.isdisjoint(lows):
+        raise ValueError("framing and connection fields are not the caller's")
+    if written.count(b"\n") != len(lows) or written.count(b"\r") != len(lows):
+        raise ValueError("a field holds a line break")
+    return lows.count(b"host")
+
+
+def upgrade_head(protocol: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch) -> bytes:
     """The head of a request to switch to `protocol`. Raises ValueError as `request_head` does."""
     if not _TOKEN.fullmatch(protocol):
         raise ValueError("the protocol cannot be asked for")

@@ -10,7 +10,7 @@ from edge.backends.errand import Inform
 from edge.backends.failures import UpstreamRefused, UpstreamTimeout, cause_of
 from edge.backends.rawheaders import RawHeaders
 from edge.backends.target import Target, UpstreamURL
-from edge.core.headers import Pair
+from edge.core.batch import Batch
 from edge.core.refusal import Refusal
 from edge.wire.body import Body
 
@@ -52,7 +52,7 @@ class Way:
         return cls(base, target, client, timeouts, bases, netloc, own)
 
     def send(
-        self, method: str, path: bytes, pairs: list[Pair], body: Body | bytes | None, inform: Inform
+        self, method: str, path: bytes, pairs: Batch, body: Body | bytes | None, inform: Inform
     ) -> "Deferred[Any]":
         """The answer to a request; fails with an UpstreamFailure, or with what failed the body."""
         sent: Deferred[Any] = self.client.request(
@@ -65,7 +65,7 @@ class Way:
         )
         return sent
 
-    def upgrade(self, protocol: bytes, path: bytes, pairs: list[Pair]) -> "Deferred[Any]":
+    def upgrade(self, protocol: bytes, path: bytes, pairs: Batch) -> "Deferred[Any]":
         """A switched connection, or the answer of a service that would not switch."""
         switched: Deferred[Any] = self.client.open_upgrade(
             UpstreamURL(self.target, self.target.base + path),

@@ -205,5 +205,3 @@ class Limiter:
             self._told.clear()
         self._told[level.name] = now
         log.info("shadow: {limit} would refuse ({name})", limit=str(level.limit), name=level.name.rstrip("?"))
-
-

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -16,28 +15,25 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from edge.core.exchange import Arrival, Caller
-from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, sent_on
+from edge.core.batch import Batch
 from edge.core.headers import Fields, Pair
 from edge.core.meters import Meter
 from edge.core.refusal import Refusal, sentence
-from edge.core.tracing import traced
 from edge.interfaces import IStreamed
 from edge.web.cut import cut
 from edge.web.drive import drive
-from edge.web.lists import NOT_ASKED, Collected, Cut, cut_list
-from edge.web.pages import refuse, said_by_gate
+from edge.web.lists import Collected, Cut, cut_list
+from edge.web.pages import refuse
+from edge.web.passing import Passing, Place, told
 from edge.web.relay import Relay
 from edge.web.upgrade import Splice
 from edge.wire.body import Body, BodyTooLargeError
 from edge.wire.request import Request
 
-_STREAMED: Final = b"text/event-stream"
 _BROKEN: Final = Refusal("upstream-broken", "The service broke off while answering.", retry_after=None)
 _NOBODY: Final = Refusal("upstream-refused", "No server of this service is there.")
 _BUSY: Final = Refusal("queue-full", "The service has too many requests in hand.", retry_after=1.0)
 _TOO_LONG: Final = Refusal("upstream-timeout", "The service took too long for the whole answer.")
-_PACKED: Final = frozenset({b"accept-encoding"})
 
 
 class Answer(Protocol):
@@ -60,32 +56,20 @@ class Switching(Protocol):
     tunnel: Any
 
 
-class Outward(Protocol):
+class Outward(Place, Protocol):
     """The way to one server of a service."""
-
-    @property
-    def bases(self) -> tuple[bytes, ...]:
-        """Its own addresses as it may write them into `Location`, without a final slash."""
-
-    @property
-    def authority(self) -> bytes:
-        """What `Host` says to it."""
-
-    @property
-    def origin(self) -> bytes:
-        """What `Origin` says to it."""
 
     def send(
         self,
         method: str,
         path: bytes,
-        pairs: list[Pair],
+        pairs: Batch,
         body: Body | bytes | None,
         inform: Callable[[int, Sequence[Pair]], None],
     ) -> Deferred[Any]:
         """The Answer."""
 
-    def upgrade(self, protocol: bytes, path: bytes, pairs: list[Pair]) -> Deferred[Any]:
+    def upgrade(self, protocol: bytes, path: bytes, pairs: Batch) -> Deferred[Any]:
         """Switching or, where the service would not, its Answer."""
 
     def refusal(self, failure: Failure) -> Refusal | None:
@@ -114,12 +98,8 @@ class Forward:
     outward: Mapping[str, Outward]
     """By base address."""
     clock: IReactorTime
-    fields: tuple[Pair, ...] = ()
-    """Fields set on every request to the service."""
+    passing: Passing
     upgrades: frozenset[bytes] = frozenset()
-    keep_host: bool = False
-    identity: Callable[[Caller], list[Pair]] | None = None
-    """The fields that tell the service who asks, where it wants to know."""
     cut_models: Cut | None = None
     connections: int = 512
     """The most requests in hand of one server."""
@@ -127,16 +107,8 @@ class Forward:
     """Seconds for the whole answer."""
     tunnel_idle: float = 86400.0
     """Seconds that a tunnel may be silent."""
-    trace: Callable[[Arrival], bytes] | None = None
-    """What `traceparent` tells the service, where requests are traced."""
     isLeaf = True
     log: Logger = field(factory=lambda: Logger(namespace="aigate.forward"))
-    _backend: Pair = field(init=False)
-    _replaced: frozenset[bytes] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._backend = (b"X-Aigate-Backend", self.service.encode("ascii"))
-        self._replaced = frozenset(name.lower() for name, _ in self.fields) - CREDENTIALS
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         return self
@@ -145,7 +117,13 @@ class Forward:
         raise TypeError("a service's paths are its own")
 
     def render(self, request: Any) -> int:
-        drive(self._forward(request), lambda failure: self._failed(request, failure))
+        try:
+            if self.total is not None:
+                timer = self.clock.callLater(self.total, self._too_long, request)
+                request.endings.append(partial(_stop, timer))
+            self._try(request, frozenset(), _NOBODY)
+        except Exception:
+            self._failed(request, Failure())
         return NOT_DONE_YET
 
     def _failed(self, request: Request, failure: Failure) -> None:
@@ -157,52 +135,58 @@ class Forward:
         if gone is not None:
             gone(Failure(ConnectionAborted()))
 
-    async def _forward(self, request: Request) -> None:
-        if self.total is not None:
-            timer = self.clock.callLater(self.total, self._too_long, request)
-            request.endings.append(partial(_stop, timer))
-        avoid: frozenset[Any] = frozenset()
-        told = _NOBODY
-        while True:
-            server = self.servers.take(avoid) if avoid else self.servers.take()
-            if server is None:
-                self._refuse(request, told)
-                return
-            request.endings.append(partial(self.servers.give, server))
-            if server.open > self.connections:
-                refuse(request, _BUSY)
-                return
-            outward = self.outward[server.base]
-            sent = self._send(request, server.base, outward)
-            request.gone = lambda reason, sent=sent: sent.cancel()
-            try:
-                answer = await sent
-            except Exception:
-                failure = Failure()
-            else:
-                break
-            again = self._not_answered(request, server, outward, failure)
-            if again is None:
-                return
-            avoid, told = avoid | {server}, again
-        if request.finished:
-            # It came in the very moment in which it was called off.
-            if hasattr(answer, "tunnel"):
-                answer.tunnel.abortConnection()
-            else:
-                self._discard(answer)
+    def _try(self, request: Request, avoid: frozenset[Any], told: Refusal) -> None:
+        """Asks a server that is none of `avoid`; `told` is what the client hears where there is none."""
+        server = self.servers.take(avoid) if avoid else self.servers.take()
+        if server is None:
+            self._refuse(request, told)
             return
-        self.servers.worked(server)
-        request.ledger.first_byte = self.clock.seconds() - request.started
-        if request.upgrade is not None and hasattr(answer, "tunnel"):
-            Splice(request, answer, self.clock, self.tunnel_idle).start()
-        else:
-            await self._hand_back(request, answer, outward)
+        request.endings.append(partial(self.servers.give, server))
+        if server.open > self.connections:
+            refuse(request, _BUSY)
+            return
+        outward = self.outward[server.base]
+        sent = self._send(request, server.base, outward)
+        request.gone = lambda reason: sent.cancel()
+        sent.addCallbacks(
+            self._answered,
+            self._unanswered,
+            callbackArgs=(request, server, outward),
+            errbackArgs=(request, server, outward, avoid),
+        )
+
+    def _answered(self, answer: Any, request: Request, server: Any, outward: Outward) -> None:
+        try:
+            if request.finished:
+                # It came in the very moment in which it was called off.
+                if hasattr(answer, "tunnel"):
+                    answer.tunnel.abortConnection()
+                else:
+                    self._discard(answer)
+                return
+            self.servers.worked(server)
+            request.ledger.first_byte = self.clock.seconds() - request.started
+            if request.upgrade is not None and hasattr(answer, "tunnel"):
+                Splice(request, answer, self.clock, self.tunnel_idle).start()
+            else:
+                self._hand_back(request, answer, outward)
+        except Exception:
+            self._failed(request, Failure())
+
+    def _unanswered(
+        self, failure: Failure, request: Request, server: Any, outward: Outward, avoid: frozenset[Any]
+    ) -> None:
+        try:
+            again = self._not_answered(request, server, outward, failure)
+            if again is not None:
+                self._try(request, avoid | {server}, again)
+        except Exception:
+            self._failed(request, Failure())
 
     def _send(self, request: Request, base: str, outward: Outward) -> "Deferred[Any]":
         request.exchange = request.exchange.to(base)
         path = request.mapped if request.query is None else request.mapped + b"?" + request.query
-        pairs = self._sent_on(request, outward)
+        pairs = self.passing.on(request, outward, self._is_judged_list(request))
         ledger = request.ledger
         if request.upgrade is not None and request.upgrade in self.upgrades:
             sent = outward.upgrade(request.upgrade, path, pairs)
@@ -256,27 +240,22 @@ class Forward:
         if gone is not None:
             gone(Failure(ConnectionAborted()))
 
-    async def _hand_back(self, request: Request, answer: Answer, outward: Outward) -> None:
+    def _hand_back(self, request: Request, answer: Answer, outward: Outward) -> None:
         """Gives the client the service's answer."""
         if request.upgrade is not None and request.protocol == "HTTP/2.0" and answer.code < 300:
             # Only a switch may answer an extended CONNECT by 2xx (RFC 8441 4).
             self._discard(answer)
             self._refuse(request, Refusal("upstream-broken", "The service did not switch protocols.", retry=False))
             return
-        if self._is_judged_list(request) and answer.code < 300:
-            assert self.cut_models is not None
-            back = self._sent_back(request, answer, outward)
-            refusal = await cut_list(request, answer, back, self.cut_models, outward.refusal)
-            if refusal is not None and not request.finished:
-                self.log.warn("{service}: {why}", service=self.service, why=refusal.message)
-                self._refuse(request, refusal)
+        if answer.code < 300 and self._is_judged_list(request):
+            drive(self._hand_back_list(request, answer, outward), lambda failure: self._failed(request, failure))
             return
         content_type = answer.fields.get(b"content-type") or b""
         meter = self._meter(request, content_type) if request.rule.units and answer.code < 400 else None
         if request.early:
             self._go_on(request, answer, outward, meter)
             return
-        back = self._sent_back(request, answer, outward)
+        back = self.passing.back(request, answer.fields, outward)
         length = None if answer.length is UNKNOWN_LENGTH else answer.length
         if answer.whole is not None:
             request.gone = None
@@ -287,9 +266,19 @@ class Forward:
         request.respond(answer.code, back, length, answer.phrase)
         answer.deliverBody(Relay(request, content_type, outward.refusal, meter))
 
+    async def _hand_back_list(self, request: Request, answer: Answer, outward: Outward) -> None:
+        assert self.cut_models is not None
+        back = list(self.passing.back(request, answer.fields, outward))
+        refusal = await cut_list(request, answer, back, self.cut_models, outward.refusal)
+        if refusal is not None and not request.finished:
+            self.log.warn("{service}: {why}", service=self.service, why=refusal.message)
+            self._refuse(request, refusal)
+
     def _is_judged_list(self, request: Request) -> bool:
+        if not request.rule.models:
+            return False
         caller = request.exchange.caller
-        return bool(request.rule.models and caller is not None and caller.key.models)
+        return caller is not None and bool(caller.key.models)
 
     def _meter(self, request: Request, content_type: bytes) -> Meter:
         """Counts what the answer costs as it passes; the count is in the books before anybody reads them."""
@@ -326,58 +315,10 @@ class Forward:
         answer.deliverBody(held)
         held.cancel(Failure(ConnectionAborted()))
 
-    def _sent_on(self, request: Request, outward: Outward) -> list[Pair]:
-        exchange = request.exchange
-        arrival = exchange.arrival
-        pairs = sent_on(request.fields, self._replaced)
-        pairs.insert(0, (b"Host", request.authority if self.keep_host else outward.authority))
-        route = exchange.route
-        pairs += forwarded(
-            arrival.client, request.chain, arrival.secure, request.authority, route.prefix if route else b""
-        )
-        pairs.append((b"X-Request-Id", arrival.id.encode("ascii")))
-        if request.origin_allowed is not None and not self.keep_host:
-            pairs = [(name, outward.origin if name.lower() == b"origin" else value) for name, value in pairs]
-        if self._is_judged_list(request):
-            pairs = [pair for pair in pairs if pair[0].lower() not in NOT_ASKED]
-        elif request.rule.units and any(getattr(grant, "levels", ()) for grant in request.grants):
-            # A packed answer could not be counted.
-            pairs = [pair for pair in pairs if pair[0].lower() not in _PACKED]
-        if self.identity is not None and exchange.caller is not None:
-            pairs += self.identity(exchange.caller)
-        if self.trace is not None:
-            pairs = traced(pairs, request.fields, self.trace(arrival))
-        pairs += self.fields
-        return pairs
-
-    def _sent_back(self, request: Request, answer: Answer, outward: Outward) -> list[Pair]:
-        fields = answer.fields
-        pairs = sent_back(fields, request.origin_allowed is not None)
-        lows = fields.lows
-        if b"location" in lows or b"content-location" in lows:
-            route = request.exchange.route
-            prefix = route.prefix if route is not None else b""
-            pairs = [
-                (name, location(value, outward.bases, request.authority, prefix))
-                if name.lower() in (b"location", b"content-location")
-                else (name, value)
-                for name, value in pairs
-            ]
-        if b"x-accel-buffering" not in lows and (fields.get(b"content-type") or b"").startswith(_STREAMED):
-            pairs.append((b"X-Accel-Buffering", b"no"))
-        pairs += said_by_gate(request)
-        pairs.append(self._backend)
-        if request.exchange.model is not None:
-            pairs.append((b"X-Aigate-Model", quote(request.exchange.model, safe=":/@+ ").encode("ascii")))
-        overhead = request.ledger.overhead
-        if overhead is not None:
-            pairs.append((b"X-Aigate-Overhead-Ms", b"%.2f" % (overhead * 1000)))
-        return pairs
-
 
 def _inform(request: Request, status: int, pairs: Sequence[Pair]) -> None:
     """Passes an interim answer on, by the same rules as the final one."""
-    request.inform(status, sent_back(Fields(list(pairs)), request.origin_allowed is not None))
+    request.inform(status, told(pairs, request.origin_allowed is not None))
 
 
 def _stop(timer: IDelayedCall) -> None:

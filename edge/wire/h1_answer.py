@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from twisted.internet.interfaces import IPushProducer
 
+from edge.core.batch import Batch, lines
 from edge.core.headers import Pair
 from edge.wire.chunked import LAST
 from edge.wire.h1_connection import BODY, CLOSED, TUNNEL, H1Connection
@@ -16,7 +17,6 @@ STATUS_LINES: Final = {
 }
 SMALL: Final = 64 * 1024
 """What is left of an unwanted body and still read away so that the connection can be kept."""
-_colon = b": ".join
 
 
 class Answering(H1Connection):
@@ -33,9 +33,10 @@ class Answering(H1Connection):
             out = [b"HTTP/1.1 %d %b\r\n" % (status, phrase)]
         else:
             out = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        lines = b"\r\n".join(map(_colon, pairs))
-        if lines:
-            out += (lines, b"\r\n")
+        if type(pairs) is Batch:
+            out.append(pairs.block.lines)
+            pairs = pairs.rest
+        out.append(lines(pairs))
         self._bodyless = bodyless = request.verb == "HEAD" or status == 204 or status == 304
         self._chunking = self._until_close = False
         if length is not None:

@@ -34,6 +34,7 @@ from edge.web.forward import Forward
 from edge.web.guard import Door, Guard
 from edge.web.inspection import Inspection
 from edge.web.own import Public, health_page, status_page, ticket_page
+from edge.web.passing import Passing
 from edge.web.places import Places
 from edge.web.rates import Rates
 from edge.web.router import Own, Router
@@ -279,7 +280,9 @@ class House:
         """A Forward to these."""
         self.servers = Upstreams.of("chat", [one.base for one in behinds], self._ask, self.clock)
         made = {"cut_models": filter_models, "upgrades": frozenset({b"websocket"}), **known}
-        return Forward("chat", self.servers, {one.base: one for one in behinds}, self.clock, **made)
+        policy = {name: made.pop(name) for name in ("fields", "keep_host", "identity", "trace") if name in made}
+        passing = Passing("chat", **policy)
+        return Forward("chat", self.servers, {one.base: one for one in behinds}, self.clock, passing, **made)
 
     async def _ask(self, base):
         self.asked.append(base)

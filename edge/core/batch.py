@@ -1,0 +1,48 @@
+"""The fields of one message in two parts: a block that is the same for many messages, and what is added for this one."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+from edge.core.headers import Pair
+
+_colon: Final = b": ".join
+
+
+class Block:
+    """Fields that are sent again and again, with their lines as HTTP/1.1 writes them."""
+
+    __slots__ = ("checked", "lines", "pairs")
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        self.pairs = tuple(pairs)
+        self.lines = lines(self.pairs)
+        self.checked = False
+        """Whether whoever sends them has found that they can be."""
+
+
+class Batch:
+    """The fields of one message, the block's first."""
+
+    __slots__ = ("block", "rest")
+
+    def __init__(self, block: Block, rest: list[Pair]) -> None:
+        self.block = block
+        self.rest = rest
+
+    def __iter__(self) -> Iterator[Pair]:
+        return chain(self.block.pairs, self.rest)
+
+    def __len__(self) -> int:
+        return len(self.block.pairs) + len(self.rest)
+
+    @property
+    def lines(self) -> bytes:
+        """All of them as HTTP/1.1 writes them."""
+        return self.block.lines + lines(self.rest)
+
+
+def lines(pairs: Iterable[Pair]) -> bytes:
+    """Fields as HTTP/1.1 writes them, each line with its end; b"" for none."""
+    joined = b"\r\n".join(map(_colon, pairs))
+    return joined + b"\r\n" if joined else b""

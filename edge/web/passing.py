@@ -1,0 +1,143 @@
+"""Which fields go on to a service with a request, and which come back with its answer.
+
+What depends on the head, the route and the caller alone is worked out once for a head that comes again.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from attrs import define, field
+
+from edge.core.batch import Batch, Block
+from edge.core.exchange import Arrival, Caller
+from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, sent_on
+from edge.core.headers import Fields, Pair
+from edge.core.tracing import traced
+from edge.web.lists import NOT_ASKED
+from edge.web.pages import said_by_gate
+from edge.wire.request import Request
+
+_STREAMED: Final = b"text/event-stream"
+_PACKED: Final = frozenset({b"accept-encoding"})
+_PLACES: Final = frozenset({b"location", b"content-location"})
+
+
+class Place(Protocol):
+    """A server, as its fields name it: `edge.backends.way.Way`."""
+
+    @property
+    def bases(self) -> tuple[bytes, ...]:
+        """Its own addresses as it may write them into `Location`, without a final slash."""
+
+    @property
+    def authority(self) -> bytes:
+        """What `Host` says to it."""
+
+    @property
+    def origin(self) -> bytes:
+        """What `Origin` says to it."""
+
+
+@define(eq=False)
+class Passing:
+    """One service's header policy."""
+
+    service: str
+    fields: tuple[Pair, ...] = ()
+    """Fields set on every request to the service."""
+    keep_host: bool = False
+    identity: Callable[[Caller], list[Pair]] | None = None
+    """The fields that tell the service who asks, where it wants to know."""
+    trace: Callable[[Arrival], bytes] | None = None
+    """What `traceparent` tells the service, where requests are traced."""
+    _replaced: frozenset[bytes] = field(init=False)
+    _backend: Pair = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._replaced = frozenset(name.lower() for name, _ in self.fields) - CREDENTIALS
+        self._backend = (b"X-Aigate-Backend", self.service.encode("ascii"))
+
+    def on(self, request: Request, server: Place, listed: bool) -> Batch:
+        """The fields of a request to a server; `listed` where the answer is a list of models that is to be read."""
+        exchange = request.exchange
+        fields, caller, route = request.fields, exchange.caller, exchange.route
+        own: list[Pair] = [(b"X-Request-Id", exchange.arrival.id.encode("ascii"))]
+        # A packed answer could not be counted.
+        counted = bool(request.rule.units) and any(getattr(grant, "levels", ()) for grant in request.grants)
+        key = caller.key if caller is not None else None
+        noted = fields.notes.get(self)
+        if (
+            noted is not None
+            and noted[0] is server
+            and noted[1] is route
+            and noted[2] is key
+            and noted[3] == (listed, counted)
+        ):
+            return Batch(noted[4], own)
+        pairs = self._on(request, server, NOT_ASKED if listed else _PACKED if counted else frozenset())
+        if self.trace is not None:
+            return Batch(_EMPTY, [*traced(pairs, fields, self.trace(exchange.arrival)), *own])
+        block = Block(pairs)
+        fields.notes[self] = (server, route, key, (listed, counted), block)
+        return Batch(block, own)
+
+    def _on(self, request: Request, server: Place, dropped: frozenset[bytes]) -> list[Pair]:
+        exchange = request.exchange
+        arrival, route, caller = exchange.arrival, exchange.route, exchange.caller
+        pairs = sent_on(request.fields, self._replaced | dropped if dropped else self._replaced)
+        if request.origin_allowed is not None and not self.keep_host:
+            pairs = [(name, server.origin if name.lower() == b"origin" else value) for name, value in pairs]
+        pairs.insert(0, (b"Host", request.authority if self.keep_host else server.authority))
+        pairs += forwarded(
+            arrival.client, request.chain, arrival.secure, request.authority, route.prefix if route else b""
+        )
+        if self.identity is not None and caller is not None:
+            pairs += self.identity(caller)
+        pairs += self.fields
+        return pairs
+
+    def back(self, request: Request, fields: Fields, server: Place) -> Batch:
+        """The fields of the service's answer, whose own are `fields`."""
+        exchange = request.exchange
+        cors = request.origin_allowed is not None
+        noted = fields.notes.get(self)
+        if noted is not None and noted[0] is cors:
+            block = noted[1]
+        else:
+            block = Block(self._back(request, fields, server))
+            if _PLACES.isdisjoint(fields.lows):
+                # Where it leads depends on who asked.
+                fields.notes[self] = (cors, block)
+        own = said_by_gate(request)
+        if exchange.model is not None:
+            own.append((b"X-Aigate-Model", quote(exchange.model, safe=":/@+ ").encode("ascii")))
+        overhead = request.ledger.overhead
+        if overhead is not None:
+            own.append((b"X-Aigate-Overhead-Ms", b"%.2f" % (overhead * 1000)))
+        return Batch(block, own)
+
+    def _back(self, request: Request, fields: Fields, server: Place) -> list[Pair]:
+        pairs = sent_back(fields, request.origin_allowed is not None)
+        lows = fields.lows
+        if b"location" in lows or b"content-location" in lows:
+            route = request.exchange.route
+            prefix = route.prefix if route is not None else b""
+            pairs = [
+                (name, location(value, server.bases, request.authority, prefix))
+                if name.lower() in _PLACES
+                else (name, value)
+                for name, value in pairs
+            ]
+        if b"x-accel-buffering" not in lows and (fields.get(b"content-type") or b"").startswith(_STREAMED):
+            pairs.append((b"X-Accel-Buffering", b"no"))
+        pairs.append(self._backend)
+        return pairs
+
+
+_EMPTY: Final = Block(())
+
+
+def told(fields: Any, cors: bool) -> list[Pair]:
+    """The fields of an interim answer, by the same rules as the final one."""
+    return sent_back(Fields(list(fields)), cors)
