@@ -1,6 +1,6 @@
 """A request as a frozen value that each layer enriches and hands on, and the one event that ends it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from attrs import field
 
@@ -131,7 +131,7 @@ class Outcome:
     """Our own share: from the end of the head to the upstream request's being written, queueing excluded."""
     units: Mapping[str, float] = field(factory=dict)
     """What it cost, by unit: tokens, audio_seconds, characters, images, steps."""
-    answer: Sequence[Pair] = ()
+    answer: Iterable[Pair] = ()
     """The fields of the answer's head, whatever they hold."""
     length: int | None = None
     """Of the answer's body, where its head told it."""

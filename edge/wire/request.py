@@ -4,7 +4,7 @@
 Its subclass in `wire.irequest` adds the rest of twisted.web's `IRequest` for any other resource.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
@@ -195,7 +195,7 @@ class Request:
         """The content type of an answer that began while the request still waited for its turn."""
         self.status = 0
         """The status that was sent, 0 before."""
-        self.told: Sequence[Pair] = ()
+        self.told: Iterable[Pair] = ()
         """The fields of the head that was sent."""
         self.length: int | None = None
         """The length of the answer's body, where the head told it."""
@@ -216,14 +216,14 @@ class Request:
 
     # The answer
 
-    def respond(self, status: int, pairs: Sequence[Pair], length: int | None = None, phrase: bytes = b"") -> None:
+    def respond(self, status: int, pairs: Iterable[Pair], length: int | None = None, phrase: bytes = b"") -> None:
         """Sends the head of an answer whose body follows by `send` and `end`; `length` None where it is unknown."""
         if self.finished:
             return
         self.answered, self.status, self.told, self.length = True, status, pairs, length
         self.channel.respond(status, phrase, pairs, length, b"", False)
 
-    def reply(self, status: int, pairs: Sequence[Pair], data: bytes = b"", phrase: bytes = b"") -> None:
+    def reply(self, status: int, pairs: Iterable[Pair], data: bytes = b"", phrase: bytes = b"") -> None:
         """Sends a whole answer in one write."""
         if self.finished:
             return
@@ -233,7 +233,7 @@ class Request:
         self._finish(True)
 
     def begin(
-        self, status: int, pairs: Sequence[Pair], length: int | None, data: bytes, last: bool, phrase: bytes = b""
+        self, status: int, pairs: Iterable[Pair], length: int | None, data: bytes, last: bool, phrase: bytes = b""
     ) -> None:
         """Sends a head and what is already there of its body in one write; `last` when that is all."""
         if self.finished:
