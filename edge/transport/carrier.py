@@ -17,22 +17,24 @@ class Carrier(Protocol):
 
     transport: Any
     factory: Any
-    connected = 0
-    disconnecting = False
-    """Whether it was told to close."""
-    _tlsConnection: Any = None
-    _handshakeDone = False
-    _lostTLSConnection = False
-    """Whether nothing more can come through TLS."""
-    _aborted = False
-    _reason: Failure | None = None
-    _producer: Any = None
-    _waiting: Any = ()
-    """What was written while TLS could not take it, as a list of bytes."""
 
     def __init__(self, factory: Any, wrapped: Any) -> None:
+        # All on the instance: CPython 3.11 remembers where an instance's own attributes are, not its class's.
         self.factory = factory
         self.wrappedProtocol = wrapped
+        self.transport = None
+        self.connected = 0
+        self.disconnecting = False
+        """Whether it was told to close."""
+        self._tlsConnection: Any = None
+        self._handshakeDone = False
+        self._lostTLSConnection = False
+        """Whether nothing more can come through TLS."""
+        self._aborted = False
+        self._reason: Failure | None = None
+        self._producer: Any = None
+        self._waiting: list[bytes] = []
+        """What was written while TLS could not take it."""
 
     def write(self, data: bytes) -> None:
         raise AssertionError("who does the TLS writes")

@@ -88,6 +88,16 @@ class Lean(_Base):
     _broken = False
     _reading = False
 
+    def _own(self) -> None:
+        """Make the instance's own what each read and write asks: CPython 3.11 remembers where those are, not a class's."""
+        self.connected = 0
+        self.disconnecting = 0
+        self.shares = False
+        self.TLS = False
+        self.producer = None
+        self.dataBuffer = b""
+        self._writeDisconnected = False
+
     def doRead(self) -> Any:
         """Read once, at most 256 KiB; what is left waits for the next turn, so that every socket gets its own."""
         try:
@@ -181,6 +191,7 @@ class LeanServer(Lean, tcp.Server):
     ) -> None:
         # Twisted's own also composes two strings for its log from what the protocol says of itself.
         tcp.Connection.__init__(self, sock, protocol, reactor)
+        self._own()
         if len(client) != 2:
             self._addressType = IPv6Address
         self.server = server
@@ -224,6 +235,7 @@ class LeanClient(Lean, tcp.Client):
         return made
 
     def _connectDone(self) -> None:
+        self._own()
         super()._connectDone()
         self.connector.factory.connected(self.protocol)
 
@@ -254,6 +266,7 @@ class LeanUNIXClient(Lean, tcp.BaseClient):
         """A UNIX socket never delays."""
 
     def _connectDone(self) -> None:
+        self._own()
         super()._connectDone()
         self.connector.factory.connected(self.protocol)
 

@@ -68,12 +68,14 @@ _UNKNOWN = -1
 class LeanTLS(Carrier):
     """TLS between a transport and the protocol that it carries, `wrappedProtocol`, whose transport it is."""
 
-    _ssl: Any = None
-    _into: Any = None
-    _from: Any = None
-    _lean = False
-    _owed = 0
-    """Bytes still to come of the record that the last data broke off in; _UNKNOWN once a header itself was split."""
+    def __init__(self, factory: Any, wrapped: Any) -> None:
+        super().__init__(factory, wrapped)
+        self._ssl: Any = None
+        self._into: Any = None
+        self._from: Any = None
+        self._lean = False
+        self._owed = 0
+        """Bytes still to come of the record that the last data broke off in; _UNKNOWN once a header itself was split."""
 
     # Towards the transport below
 
@@ -99,7 +101,23 @@ class LeanTLS(Carrier):
 
     def bufferReceived(self, count: int) -> None:
         """The same for the first `count` bytes of INCOMING."""
-        self._take(INCOMING, _incoming, count)
+        if (
+            (INCOMING[3] << 8 | INCOMING[4]) + 5 != count
+            or self._owed
+            or self._waiting
+            or not self._handshakeDone
+            or self._lostTLSConnection
+            or self._aborted
+        ):
+            self._take(INCOMING, _incoming, count)
+            return
+        # One whole record and nothing else, as most requests and events are: there is nothing to look for behind it.
+        BIO_write(self._into, _incoming, count)
+        outcome = SSL_read(self._ssl, _clear, RECORD)
+        if outcome > 0:
+            self.wrappedProtocol.dataReceived(_clear_view[:outcome])
+        else:
+            self._pause(0, outcome)
 
     def _take(self, data: bytes | bytearray, start: Any, length: int) -> None:
         if self._lostTLSConnection or self._aborted:
@@ -269,7 +287,12 @@ class LeanTLS(Carrier):
         elif length:
             outcome = SSL_write(self._ssl, data, length)
             if outcome == length:
-                self._flush()
+                # `_flush`, without a call and without a second question: this is all that one record can be.
+                count = BIO_read(self._from, _cipher, _CIPHER_SIZE)
+                if self._lean:
+                    self.transport.push(_cipher_memory[:count])
+                else:
+                    self.transport.write(_cipher_view[:count])
             else:
                 self._unwritten(data, outcome)
 
@@ -305,15 +328,13 @@ class LeanTLS(Carrier):
 
     def _wait(self, data: bytes) -> None:
         if data:
-            if not self._waiting:
-                self._waiting = []
             self._waiting.append(data)
             if self._producer is not None:
                 self._producer.pauseProducing()
 
     def _write_waiting(self) -> None:
         """Write what waited, all of it or up to where it has to wait again."""
-        data, self._waiting = b"".join(self._waiting), ()
+        data, self._waiting = b"".join(self._waiting), []
         self._write_long(data, len(data))
         if self._waiting or self._lostTLSConnection:
             return
