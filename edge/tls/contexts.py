@@ -157,16 +157,21 @@ class Contexts:
 
     def replace(self, table: Shown) -> None:
         """Show `table` to connections that begin from now on. Raises TLSError and changes nothing where OpenSSL refuses."""
-        others = {id(each): self._context(each) for each in table.by_name.values()}
-        default = self._context(table.default)
-        default.set_tlsext_servername_callback(_switch(table, others))
-        self._shown, self._default, self._others = table, default, others
+        apart = [each for each in table.by_name.values() if each is not table.default]
+        others = {id(each): self._context(each) for each in apart}
+        self._default = self._begin(table, others)
+        self._shown, self._others = table, others
 
     def rotate(self) -> None:
         """Throw the ticket keys away: sessions begun before are not resumed, connections in hand go on."""
-        default = self._context(self._shown.default)
-        default.set_tlsext_servername_callback(_switch(self._shown, self._others))
-        self._default = default
+        self._default = self._begin(self._shown, self._others)
+
+    def _begin(self, table: Shown, others: Mapping[int, SSL.Context]) -> SSL.Context:
+        """The context in which connections begin; it asks for the name where that makes a difference."""
+        default = self._context(table.default)
+        if others:
+            default.set_tlsext_servername_callback(_switch(table, others))
+        return default
 
     def server_connection(self, tls_protocol: object) -> SSL.Connection:
         """A new OpenSSL connection for one accepted client."""

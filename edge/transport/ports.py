@@ -116,10 +116,12 @@ class _Accepting:
             peer = (socket.getnameinfo(peer, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], *peer[1:])
         transport = None
         try:
-            protocol = self.factory.buildProtocol(self._buildAddr(peer))
+            address = self._buildAddr(peer)
+            protocol = self.factory.buildProtocol(address)
             if protocol is not None:
                 self.sessionno += 1
                 transport = self.transport(sock, protocol, peer, self, self.sessionno, self.reactor)
+                transport.address = address
         finally:
             if transport is None:
                 sock.close()

@@ -1,5 +1,6 @@
 """How a connection was secured, asked once when its handshake is done."""
 
+from functools import lru_cache
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -21,16 +22,25 @@ SUITES: Final = {
 """From OpenSSL's names to IANA's numbers (RFC 8446 appendix B.4, RFC 5289, RFC 7905), of all that the gate offers."""
 
 
+KINDS: Final = 256
+"""Sessions that are kept to be shared by all connections that are alike: few are not. A name is at most 255 bytes long."""
+
+
 def session_of(transport: Any) -> Session | None:
     """The Session of a TLS transport whose handshake is done, None where there is none to ask."""
     find = getattr(transport, "getHandle", None)
     connection = find() if find is not None else None
     if not isinstance(connection, SSL.Connection):
         return None
-    return Session(
+    return _session(
         connection.get_protocol_version(),
-        SUITES.get(connection.get_cipher_name() or "", 0),
+        connection.get_cipher_name() or "",
         resumed(connection),
-        connection.get_alpn_proto_negotiated().decode("ascii", "replace"),
+        transport.negotiatedProtocol or b"",
         connection.get_servername() or b"",
     )
+
+
+@lru_cache(maxsize=KINDS)
+def _session(version: int, suite: str, resumed: bool, protocol: bytes, name: bytes) -> Session:
+    return Session(version, SUITES.get(suite, 0), resumed, protocol.decode("ascii", "replace"), name)

@@ -185,6 +185,8 @@ class LeanServer(Lean, tcp.Server):
     """The server's end of an accepted TCP connection."""
 
     logstr = "connection"
+    address: Any = None
+    """The peer's, once it is known."""
 
     def __init__(
         self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any
@@ -200,6 +202,11 @@ class LeanServer(Lean, tcp.Server):
         self.sessionno = sessionno
         self.startReading()
         self.connected = 1
+
+    def getPeer(self) -> Any:
+        if self.address is None:
+            self.address = super().getPeer()
+        return self.address
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} #{self.sessionno} from {self.hostname}>"
