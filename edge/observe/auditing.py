@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from attrs import define, field
@@ -13,7 +13,7 @@ from edge.core.attempts import Attempt
 from edge.core.throttle import Throttle
 from edge.errors import StoreError
 from edge.observe.audit import AuditTrail, body, moment
-from edge.observe.quoting import quoted, scrubbed
+from edge.observe.quoting import keep, known, quoted, scrubbed
 
 HELD: Final = 50_000
 """Attempts that wait for the disk; about 20 MB. Further ones are lost, and the log says how many."""
@@ -116,11 +116,20 @@ class Auditing:
 
 def attempt_body(attempt: Attempt) -> str:
     """An attempt as members of a JSON object."""
-    return (
-        f'"at":"{_moment(attempt.at)}","what":"attempt","request":{quoted(scrubbed(attempt.request))},'
-        f'"address":"{attempt.address}","key":{quoted(attempt.key)},"user":{quoted(attempt.user)},'
+    request = attempt.request
+    if "_" in request:
+        request = scrubbed(request)
+    mark = ("attempt", attempt.address, attempt.key, attempt.user, attempt.service, attempt.allowed, attempt.reason)
+    who = known.get(mark) or _who(attempt, mark)
+    return f'"at":"{_moment(attempt.at)}","what":"attempt","request":{quoted(request)}{who}'
+
+
+def _who(attempt: Attempt, mark: Hashable) -> str:
+    made = (
+        f',"address":"{attempt.address}","key":{quoted(attempt.key)},"user":{quoted(attempt.user)},'
         f'"service":"{attempt.service}","allowed":{"true" if attempt.allowed else "false"},"reason":"{attempt.reason}"'
     )
+    return keep(mark, 0, made)
 
 
 _last: tuple[int, str] = (-1, "")

@@ -1,10 +1,13 @@
-"""The few header fields that a log shows: harmless ones as they came, those that carry secrets as `REDACTED`."""
+"""The few header fields that a log shows: harmless ones as they came, those that carry secrets as `REDACTED`.
 
-from collections.abc import Callable, Iterable, Sequence
+Heads with the same field names in the same order are shown alike, so that what to show of them is found out once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from edge.core.headers import Fields, Pair
 from edge.observe.quoting import keep, known, quoted, shown
@@ -23,9 +26,7 @@ HIDDEN: Final = (
 ANSWERED: Final = ("Content-Type", "Content-Encoding", "Retry-After")
 UNTOLD: Final = ("Set-Cookie",)
 """The same for an answer; its length is known apart."""
-
-_SHOWN: Final = {name.lower().encode("ascii"): f'"{name}":[%s]' for name in SHOWN}
-_HIDDEN: Final = {name.lower().encode("ascii"): f'"{name}":["REDACTED"]' for name in HIDDEN}
+_names: Final = itemgetter(0)
 
 
 @frozen
@@ -34,65 +35,71 @@ class _Plan:
 
     hidden: str
     shown: tuple[tuple[int, str], ...]
-    """Places and templates."""
+    """Places and names."""
     values: Callable[[Sequence[Pair]], Any] | None
     """From the fields to those at the places, None where there are none."""
 
+    def members(self, pairs: Sequence[Pair]) -> str:
+        made = [self.hidden] if self.hidden else []
+        made += [f'"{name}":[{quoted(shown(pairs[place][1], LONGEST))}]' for place, name in self.shown]
+        return ",".join(made)
 
-_plans: dict[tuple[bytes, ...], _Plan] = {}
+    def weight(self, pairs: Sequence[Pair]) -> int:
+        return sum(len(pairs[place][1]) for place, _ in self.shown)
 
 
-def asked(fields: Fields) -> str:
-    """The members of `request.headers`."""
+@frozen(eq=False)
+class _Planner:
+    """Finds what to show, by lower-case name."""
+
+    shown: Mapping[bytes, str]
+    hidden: Mapping[bytes, str]
+    plans: dict[tuple[bytes, ...], _Plan] = field(factory=dict)
+
+    def make(self, names: tuple[bytes, ...]) -> _Plan:
+        # By name: a field that comes twice would be a second member of the same name, and the last one counts.
+        places = {low: place for place, name in enumerate(names) if (low := name.lower()) in self.shown}
+        hidden = dict.fromkeys(self.hidden[low] for name in names if (low := name.lower()) in self.hidden)
+        plan = _Plan(
+            ",".join(f'"{name}":["REDACTED"]' for name in hidden),
+            tuple((place, self.shown[low]) for low, place in places.items()),
+            itemgetter(*places.values()) if places else None,
+        )
+        if len(names) <= LONGEST_PLAN and sum(map(len, names)) <= LONGEST_NAMES:
+            if len(self.plans) >= PLANS:
+                self.plans.clear()
+            self.plans[names] = plan
+        return plan
+
+
+def _lows(names: Sequence[str]) -> dict[bytes, str]:
+    return {name.lower().encode("ascii"): name for name in names}
+
+
+_ASKED: Final = _Planner(_lows(SHOWN), _lows(HIDDEN))
+_ANSWERED: Final = _Planner(_lows(ANSWERED), _lows(UNTOLD))
+
+
+def chosen(fields: Fields) -> tuple[str, Any]:
+    """What decides how a head is shown: equal ones are shown alike, and hold no secret."""
     lows = tuple(fields.lows)
-    plan = _plans.get(lows)
-    if plan is None:
-        plan = _planned(lows)
+    plan = _ASKED.plans.get(lows) or _ASKED.make(lows)
+    values = plan.values
+    return plan.hidden, None if values is None else values(fields.pairs)
+
+
+def asked(fields: Fields) -> tuple[str, int]:
+    """The members of `request.headers`, and how many bytes of the head they show."""
+    plan = _ASKED.make(tuple(fields.lows))
+    return plan.members(fields.pairs), plan.weight(fields.pairs)
+
+
+def answered(pairs: Sequence[Pair]) -> str:
+    """The members of `resp_headers`, of a head as it was sent."""
+    names = tuple(map(_names, pairs))
+    plan = _ANSWERED.plans.get(names) or _ANSWERED.make(names)
     values = plan.values
     if values is None:
         return plan.hidden
-    pairs = fields.pairs
     mark = (plan.hidden, values(pairs))
-    return known.get(mark) or _made(mark, plan, pairs)
-
-
-def _planned(lows: tuple[bytes, ...]) -> _Plan:
-    # By name: a field that comes twice would be a second member of the same name, and the last one counts.
-    places = {low: place for place, low in enumerate(lows) if low in _SHOWN}
-    hidden = ",".join(dict.fromkeys(_HIDDEN[low] for low in lows if low in _HIDDEN))
-    shown_ = tuple((place, _SHOWN[low]) for low, place in places.items())
-    plan = _Plan(hidden, shown_, itemgetter(*places.values()) if places else None)
-    if len(lows) <= LONGEST_PLAN and sum(map(len, lows)) <= LONGEST_NAMES:
-        if len(_plans) >= PLANS:
-            _plans.clear()
-        _plans[lows] = plan
-    return plan
-
-
-def _made(mark: tuple[str, Any], plan: _Plan, pairs: Sequence[Pair]) -> str:
-    members = [plan.hidden] if plan.hidden else []
-    members += [template % quoted(shown(pairs[place][1], LONGEST)) for place, template in plan.shown]
-    return keep(mark, sum(len(pairs[place][1]) for place, _ in plan.shown), ",".join(members))
-
-
-def _spellings(names: Sequence[str]) -> dict[bytes, str]:
-    return {spelt.encode("ascii"): name for name in names for spelt in (name, name.lower(), name.upper())}
-
-
-_OF_ANSWERS: Final = _spellings((*ANSWERED, *UNTOLD))
-
-
-def answered(pairs: Iterable[Pair], length: int | None) -> str:
-    """The members of `resp_headers`, of a head as it was sent; `length` is that of the body, None where it was not told."""
-    made = {} if length is None else {"": f'"Content-Length":["{length}"]'}
-    for pair in pairs:
-        if pair[0] in _OF_ANSWERS:
-            made[_OF_ANSWERS[pair[0]]] = known.get(pair) or _answer(pair)
-    return ",".join(made.values())
-
-
-def _answer(pair: Pair) -> str:
-    name, value = _OF_ANSWERS[pair[0]], pair[1]
-    if name in UNTOLD:
-        return f'"{name}":["REDACTED"]'
-    return keep(pair, len(value), f'"{name}":[{quoted(shown(value, LONGEST))}]')
+    return known.get(mark) or keep(mark, plan.weight(pairs), plan.members(pairs))

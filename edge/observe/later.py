@@ -17,7 +17,7 @@ from edge.core.exchange import Outcome
 
 HELD: Final = 1024
 """Outcomes that wait; each holds on to the head of its request."""
-SLICE: Final = 64
+SLICE: Final = 128
 REST: Final = 0.0002
 """Seconds between two slices."""
 T = TypeVar("T")

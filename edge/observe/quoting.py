@@ -12,7 +12,7 @@ quoted: Final[Callable[[str], str]] = encode_basestring_ascii
 
 LONGEST: Final = 512
 REMEMBERED: Final = 4096
-LONGEST_KEPT: Final = 256
+LONGEST_KEPT: Final = 400
 """How many values are kept as they are shown, up to which length: clients send the same few again and again."""
 known: Final[dict[Hashable, str]] = {}
 """From what was sent to how it is shown. Bytes, texts and tuples are never equal to each other, so one table serves."""

@@ -71,37 +71,39 @@ class Using:
         caller, route, arrival = exchange.caller, exchange.route, exchange.arrival
         if caller is None or route is None:
             return
-        key, model, status = caller.key, exchange.model, outcome.status
-        at = arrival.at + outcome.seconds
+        key, service, model, status = caller.key, route.service, exchange.model, outcome.status
+        key_id, user, seconds, queued = key.id, key.user, outcome.seconds, outcome.queued
+        sent, received, ended, units = outcome.sent, outcome.received, outcome.ended, outcome.units
+        at = arrival.at + seconds
         model = self._models.name(scrubbed(model), status < 300) if model else ""
-        units = outcome.units
-        mark = (int(at) // 3600, key.id, key.user, route.service, model)
+        mark = (int(at) // 3600, key_id, user, service, model)
         with self._guard:
             sums = self._sums.get(mark) or self._begin(mark)
             sums[0] += 1
-            if status >= 400 or outcome.ended != "complete":
+            if status >= 400 or ended != "complete":
                 sums[1] += 1
-            sums[2] += outcome.sent
-            sums[3] += outcome.received
+            sums[2] += sent
+            sums[3] += received
             if exchange.upstream is not None and arrival.upgrade is None and outcome.overhead is not None:
                 # What was switched to another protocol may idle for a day; its work is not known from here.
-                seconds = outcome.seconds - outcome.queued
-                sums[4] += seconds
-                sums[5] += outcome.queued
-                self._work(route.service, arrival.started + outcome.queued, arrival.started + outcome.seconds)
-            if self.each:
-                self._rows.append(
-                    (
-                        at, scrubbed(arrival.id), key.id, key.user, route.service, model, status, outcome.reason, outcome.ended,
-                        outcome.sent, outcome.received, outcome.seconds, outcome.queued, units_text(units) if units else "",
-                    )
-                )  # fmt: skip
+                sums[4] += seconds - queued
+                sums[5] += queued
+                started = arrival.started
+                self._work(service, started + queued, started + seconds)
             if units:
                 for unit, amount in units.items():
                     place = _UNITS.get(unit)
                     if place is not None:
                         sums[place] += amount
-            self._last[key.id] = at
+            self._last[key_id] = at
+            if self.each:
+                request = arrival.id
+                self._rows.append(
+                    (
+                        at, request if "_" not in request else scrubbed(request), key_id, user, service, model, status,
+                        outcome.reason, ended, sent, received, seconds, queued, units_text(units) if units else "",
+                    )
+                )  # fmt: skip
 
     def _begin(self, mark: Mark) -> list[float]:
         if len(self._sums) >= HELD:

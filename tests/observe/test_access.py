@@ -2,10 +2,11 @@ import json
 import re
 
 import pytest
+from attrs import evolve
 
 from edge.core.exchange import Session
 from edge.observe.access import LONGEST_TARGET, common_line, json_line
-from tests.observe.made import ANSWER, AT, arrival, by, outcome, refused
+from tests.observe.made import ANSWER, AT, ROUTE, arrival, by, outcome, refused
 
 HOSTILE = [
     b'/"}\r\n{"status":200',
@@ -98,6 +99,12 @@ def test_heads_of_every_kind_are_shown_alike_though_their_plans_are_remembered()
             assert set(found) == wanted and "c" not in found.get("Cookie", [])
 
 
+def test_a_stranger_at_a_services_door_is_told_with_the_service():
+    made = refused()
+    found = one(json_line(evolve(made, exchange=made.exchange.along(ROUTE))))
+    assert (found["service"], found["user_id"], found["key_id"], found["reason"]) == ("chat", "", "", "no-key")
+
+
 def test_a_refused_stranger_has_a_line_too():
     found = one(json_line(refused()))
     assert (found["status"], found["reason"], found["ended"], found["user_id"]) == (401, "no-key", "refused", "")
@@ -164,4 +171,4 @@ def test_what_is_remembered_is_bounded():
 
     for number in range(fields_shown.PLANS + 10):
         json_line(outcome(arrival(pairs=[(b"X-%d" % number, b"")])))
-    assert len(fields_shown._plans) <= fields_shown.PLANS
+    assert len(fields_shown._ASKED.plans) <= fields_shown.PLANS
