@@ -63,10 +63,11 @@ class Later:
         return tell
 
     def _tell(self, most: int) -> None:
-        waiting, takers = self._waiting, self.takers
-        for _ in range(min(most, len(waiting))):
-            outcome = waiting.popleft()
-            for take in takers:
+        waiting = self._waiting
+        told = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        # Each taker has them all in turn: what works on a hundred alike costs a tenth less for each.
+        for take in self.takers:
+            for outcome in told:
                 try:
                     take(outcome)
                 except Exception:

@@ -17,7 +17,9 @@ LONGEST_KEPT: Final = 400
 known: Final[dict[Hashable, str]] = {}
 """From what was sent to how it is shown. Bytes, texts and tuples are never equal to each other, so one table serves."""
 _KEYS: Final = re.compile(r"aig_[0-9A-Za-z_%]+")
-_latest: tuple[Mapping[str, float] | None, str] = (None, "")
+RECENT: Final = 256
+_recent: Final[dict[int, tuple[Mapping[str, float], str]]] = {}
+"""What requests cost as it was just shown, by the identity of the mapping: the access log and the record of use both ask."""
 
 
 def shown(raw: bytes, longest: int) -> str:
@@ -49,15 +51,15 @@ def keep(mark: Hashable, length: int, made: str) -> str:
 
 def units_text(units: Mapping[str, float]) -> str:
     """What a request cost, as a JSON object."""
-    global _latest
-    before, made = _latest
-    if before is units:
-        # The access log and the record of use both ask, one after the other.
-        return made
+    before = _recent.get(id(units))
+    if before is not None and before[0] is units:
+        return before[1]
     names = tuple(units)
     # Names are ours and few, so that a template for each set of them is.
     made = (known.get(names) or keep(names, 0, _template(names))) % tuple(units.values())
-    _latest = units, made
+    if len(_recent) >= RECENT:
+        _recent.clear()
+    _recent[id(units)] = units, made
     return made
 
 
