@@ -25,7 +25,7 @@ Work = Callable[[], object]
 
 def requests(ai: bool) -> tuple[list[Outcome], list[Attempt]]:
     """What one second brings; `ai` for requests that cost tokens."""
-    about = {} if ai else {"units": {}, "model": None}
+    about = {} if ai else {"units": {}, "model": None, "queued": 0.0}
     tls = Session(772, 0x1301, True, "h2", b"gate.lan")
     heads = [
         arrival(b"/chat/api/v1/chat/completions", id=f"6f0e9a52-7b1c-4d7e-9b3a-{number:012x}", tls=tls)

@@ -1,7 +1,8 @@
 """The record of use of a busy year: `python bench/usage.py [REQUESTS]`, 10 million unless told otherwise.
 
-Requests are spread over 400 days, 20 keys, 4 services and 3 models each; every hour's sums come in one batch, as they
-would. Prints the file's size, the memory that the process grew by, and how long reports take.
+Requests are spread over 400 days, 20 keys, 4 services and 3 models each; every hour's sums come in one batch with the hour's
+requests one by one, of which the newest are kept. Prints the file's size, the memory that the process grew by, and how long
+reports take.
 """
 
 import random
@@ -17,6 +18,7 @@ from edge.stores.usage import FILE, Batch, UsageStore
 
 NOW = 1_790_000_000.0
 DAYS = 400
+UNITS = '{"tokens":700,"prompt_tokens":500,"completion_tokens":200}'
 
 
 def main(requests: int) -> None:
@@ -43,7 +45,15 @@ def main(requests: int) -> None:
                 }
                 mark = (hour, key, f"user{number % 7}", f"service{number % 4}", model)
                 rows[mark] = tuple(sums.get(name, 0.0) for name in NAMES)
-            store.add(Batch(rows, {f"service{n}": Hardware(1800.0, 3600.0) for n in range(4)}, {}))
+            count = round(sum(sums[0] for sums in rows.values()))
+            each_one = [
+                (
+                    clock[0] + number, f"6f0e9a52-7b1c-4d7e-9b3a-{number:012x}", f"{number % 20:08x}", f"user{number % 7}",
+                    f"service{number % 4}", f"model{number % 3}", 200, "", "complete", 5120, 412, 1.5, 0.0, UNITS,
+                )
+                for number in range(count)
+            ]  # fmt: skip
+            store.add(Batch(rows, {f"service{n}": Hardware(1800.0, 3600.0) for n in range(4)}, {}, each_one))
             clock[0] += 3600
             if hour % 2000 == 0:
                 memory = memory or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -61,6 +71,10 @@ def main(requests: int) -> None:
                 print(
                     f"{(time.perf_counter() - began) * 1000:7.1f} ms  --by {by} --since {days}d: {len(made.lines)} lines"
                 )
+        for only in ({}, {"user": "user3"}, {"user": "nobody"}):
+            began = time.perf_counter()
+            listed = store.newest(NOW - 400 * 86_400.0, None, 100, only)
+            print(f"{(time.perf_counter() - began) * 1000:7.1f} ms  --requests {only}: {len(listed)} lines")
         store.close()
 
 

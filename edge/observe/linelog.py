@@ -19,6 +19,8 @@ from edge.files import keep_owner, make_folder
 
 HELD: Final = 8 * 2**20
 """The most bytes that wait to be written; about 10,000 requests."""
+AT_ONCE: Final = 100
+"""Lines in one write: what is larger than 128 KiB costs memory fresh from the kernel each time."""
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
@@ -102,15 +104,21 @@ class LineLog:
     def _write(self) -> None:
         lines = self._lines
         # Only what is there now: the other thread may go on adding.
-        text = "".join([lines.popleft() for _ in range(len(lines))])
-        self._popped += len(text)
-        self._rest += text.encode("ascii", "backslashreplace")
-        handle = self._open(len(self._rest))
-        while self._rest:
-            written = os.write(handle, self._rest)
-            self._rest = self._rest[written:]
-            self._size += written
-        self._done = self._popped
+        left = len(lines)
+        while True:
+            count = min(left, AT_ONCE)
+            left -= count
+            text = "".join([lines.popleft() for _ in range(count)])
+            self._popped += len(text)
+            self._rest += text.encode("ascii", "backslashreplace")
+            handle = self._open(len(self._rest))
+            while self._rest:
+                written = os.write(handle, self._rest)
+                self._rest = self._rest[written:]
+                self._size += written
+            self._done = self._popped
+            if not left:
+                return
 
     def _open(self, coming: int) -> int:
         if self._reopen or self._moved():
