@@ -3,7 +3,7 @@
 Heads with the same field names in the same order are shown alike, so that what to show of them is found out once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -94,8 +94,9 @@ def asked(fields: Fields) -> tuple[str, int]:
     return plan.members(fields.pairs), plan.weight(fields.pairs)
 
 
-def answered(pairs: Sequence[Pair]) -> str:
+def answered(told: Iterable[Pair]) -> str:
     """The members of `resp_headers`, of a head as it was sent."""
+    pairs = tuple(told)
     names = tuple(map(_names, pairs))
     plan = _ANSWERED.plans.get(names) or _ANSWERED.make(names)
     values = plan.values
