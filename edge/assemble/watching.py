@@ -179,7 +179,7 @@ def observed(
     gauges.lost = lambda: {
         "audit": audit.lost,
         **{log.path.stem: log.dropped for log in logs},
-        **({} if using is None else {"usage": using.lost}),
+        **({} if using is None else {"usage": using.lost, "requests": using.unlisted}),
     }
     gauges.problems = lambda: {name: float(bool(problem())) for name, problem in writers.items()}
     return Observed(

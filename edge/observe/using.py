@@ -52,6 +52,8 @@ class Using:
     problem: str = ""
     lost: int = 0
     """Requests whose names were given up since too many waited; their sums are under `other`."""
+    unlisted: int = 0
+    """Requests that are not on record by themselves since too many waited."""
     log: Logger = field(factory=lambda: Logger(namespace="aigate.usage"), repr=False)
     _sums: dict[Mark, list[float]] = field(factory=dict, init=False, repr=False)
     _rows: deque[tuple[Any, ...]] = field(factory=lambda: deque(maxlen=WAITING), init=False, repr=False)
@@ -98,6 +100,8 @@ class Using:
             self._last[key_id] = at
             if self.each:
                 request = arrival.id
+                if len(self._rows) >= WAITING:
+                    self.unlisted += 1
                 self._rows.append(
                     (
                         at, request if "_" not in request else scrubbed(request), key_id, user, service, model, status,
@@ -153,6 +157,7 @@ class Using:
         rows: deque[tuple[Any, ...]],
     ) -> None:
         with self._guard:
+            self.unlisted += max(0, len(rows) + len(self._rows) - WAITING)
             rows.extend(self._rows)
             self._rows = rows
             for mark, each in sums.items():

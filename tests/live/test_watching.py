@@ -233,3 +233,18 @@ def test_a_line_says_how_its_connection_was_secured_and_what_kind_of_answer_it_g
     assert first["request"]["tls"]["version"] == again["request"]["tls"]["version"] == 771
     assert first["request"]["tls"]["cipher_suite"] in SUITES.values()
     assert (first["request"]["tls"]["resumed"], again["request"]["tls"]["resumed"]) == (False, True)
+
+
+def test_a_gate_that_is_killed_loses_a_second_of_use_at_most(tmp_path):
+    with Gate(tmp_path, DEMO) as killed:
+        first = killed.key
+        for number in range(20):
+            assert get(f"{killed.url}/demo/api/v1/models?n={number}", killed.context(), X_Api_Key=first)[0] == 200
+        time.sleep(1.3)
+        killed.stop(signal.SIGKILL)
+        listed = json.loads(killed.aigate("usage", "--requests", "--json").stdout)["requests"]
+        summed = json.loads(killed.aigate("usage", "--json").stdout)["total"]
+    assert len(listed) == summed["requests"] == 20
+    assert {one["service"] for one in listed} == {"demo"} and all(one["status"] == 200 for one in listed)
+    lines = (killed.data / "log" / "access.jsonl").read_text().splitlines()
+    assert {one["request"] for one in listed} == {json.loads(line)["request"]["id"] for line in lines}

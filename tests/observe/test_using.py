@@ -8,7 +8,7 @@ import pytest
 
 from edge.core.use import NAMES
 from edge.errors import StoreError
-from edge.observe.using import HELD, Using
+from edge.observe.using import HELD, WAITING, Using
 from edge.stores.usage import Batch
 from tests.observe.made import AT, arrival, by, outcome, refused
 
@@ -146,3 +146,47 @@ for number in range(100000):
     # A round of 0.9 s, and what writing it took on a machine that does other things too.
     must = [int(count) for count, at in told if float(at) < end - 2.0]
     assert use.requests >= must[-1]
+
+
+def rows(store):
+    return [row for batch in store.batches for row in batch.requests]
+
+
+def test_each_request_that_was_let_in_is_on_record_by_itself(using, store):
+    using(outcome())
+    using(refused())
+    using(outcome(status=502, reason="upstream-broken", ended="upstream-broken", units={}, model=None))
+    using.flush()
+    first, second = rows(store)
+    assert first[:10] == (
+        AT + 2.5, "d41e0200000001", "1a2b3c4d", "alice", "chat", "gemma3:4b", 200, "", "complete", 5120,
+    )  # fmt: skip
+    assert first[10:] == (412, 2.5, 0.1, '{"tokens":150,"prompt_tokens":50,"completion_tokens":100}')
+    assert second[5:9] == ("", 502, "upstream-broken", "upstream-broken") and second[-1] == ""
+
+
+def test_none_is_by_itself_where_nobody_wants_it(store):
+    using = Using(store, Batch, ("chat",), each=False, now=lambda: AT)
+    using(outcome())
+    using.flush()
+    assert rows(store) == [] and len(store.sums()) == 1
+
+
+def test_requests_wait_in_their_order_for_a_disk_that_cannot_be_written_and_not_without_end(using, store):
+    store.fails = True
+    for number in range(3):
+        using(outcome(sent=number))
+        using.flush()
+    store.fails = False
+    using.flush()
+    assert [row[9] for row in rows(store)] == [0, 1, 2] and using.unlisted == 0
+    store.batches.clear()
+    store.fails = True
+    for number in range(WAITING + 5):
+        using(outcome(sent=number))
+    using.flush()
+    using(outcome(sent=-1))
+    assert using.unlisted == 6
+    store.fails = False
+    using.flush()
+    assert len(rows(store)) == WAITING and rows(store)[-1][9] == -1
