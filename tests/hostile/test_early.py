@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import h2.events
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from tests.hostile.h2raw import H2
 from tests.hostile.raw import Client
 from tests.hostile.rogue import Line, Rogue
-from tests.live.gate import Gate
+from tests.live.gate import Gate, until
 
 pytestmark = pytest.mark.live
 
@@ -20,26 +22,74 @@ REFUSED = {
     "no route": ("POST", "/nowhere", "", 404),
     "needs manage": ("POST", "/chat/api/api/pull", "", 403),
     "too large": ("POST", "/any/api/x", "", 413),
+    "another service": ("POST", "/chat/api/chat", "narrow", 403),
+    "too fast": ("POST", "/any/api/x", "spent", 429),
+    "too many bad keys": ("POST", "/any/api/x", "locked", 429),
 }
+PROMPT = 0.05
 
 
-@pytest.mark.parametrize("why", REFUSED)
+@pytest.fixture(scope="module")
+def locked(rogue: Rogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """A gate that has seen too many bad keys from here."""
+    services = {"any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url]}}
+    with Gate(tmp_path_factory.mktemp("locked"), services, "[lockout]\nfailures = 1\n", plain=True) as running:
+
+        def status() -> int:
+            with Client(running, "plain") as client:
+                return client.send(client.head("GET", "/any/api/x", key="bad")).take().status
+
+        assert until(lambda: status() == 429)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def keys(gate: Gate) -> dict[str, str]:
+    """A key for one service only, and one whose limit is spent."""
+    made = {
+        "narrow": gate.make_key("--user", "narrow", "--service", "any")["key"],
+        "spent": gate.make_key("--user", "spent", "--service", "any", "--limit", "1/day")["key"],
+    }
+
+    def status(key: str) -> int:
+        with Client(gate, "plain") as client:
+            return client.send(client.head("GET", "/any/api/warm", key=key)).take().status
+
+    assert until(lambda: status(made["narrow"]) == 200)
+    assert until(lambda: status(made["spent"]) == 429)
+    return made
+
+
+Case = tuple[Gate, str, str, str | None, int, int]
+
+
+@pytest.fixture(params=REFUSED)
+def case(request: pytest.FixtureRequest, gate: Gate, locked: Gate, keys: dict[str, str]) -> Case:
+    """(gate, method, path, key, status, bytes that the upload announces) of one refusal."""
+    method, path, key, status = REFUSED[request.param]
+    size = 5 * 2**30 if request.param == "too large" else SIZE
+    if key == "locked":
+        return locked, method, path, "bad", status, size
+    return gate, method, path, keys.get(key or "", key), status, size
+
+
 @pytest.mark.parametrize("listener", ["https", "plain"])
 def test_over_http1_before_a_byte_of_the_body_and_readable_while_30_mb_come(
-    gate: Gate, rogue: Rogue, listener: str, why: str
+    case: Case, rogue: Rogue, listener: str
 ) -> None:
-    method, path, key, status = REFUSED[why]
-    size = 5 * 2**30 if why == "too large" else SIZE
-    seen = rogue.seen["/x"]
+    gate, method, path, key, status, size = case
+    seen = rogue.seen["/x"] + rogue.seen["/chat"] + rogue.seen["/api/chat"]
     times = []
-    for _ in range(5):
+    for turn in range(6):
+        # With and without asking first: nobody is told to go on.
+        fields = (f"Content-Length: {size}", *(("Expect: 100-continue",) if turn % 2 else ()))
         with Client(gate, listener) as client:
             begun = time.monotonic()
-            got = client.send(client.head(method, path, f"Content-Length: {size}", key=key)).take()
+            got = client.send(client.head(method, path, *fields, key=key)).take()
             times.append(time.monotonic() - begun)
-            assert (got.status, got.end) == (status, "complete")
-    assert min(times) < 0.05
-    # Now one that sends everything before it reads.
+            assert (got.status, got.end, got.interim) == (status, "complete", [])
+    assert min(times[::2]) < PROMPT and min(times[1::2]) < PROMPT
+    # Now one that sends everything before it reads, as a program does that knows no better.
     with Client(gate, listener) as client:
         client.send(client.head(method, path, f"Content-Length: {size}", key=key))
         block = bytes(1_000_000)
@@ -47,7 +97,68 @@ def test_over_http1_before_a_byte_of_the_body_and_readable_while_30_mb_come(
             client.send(block)
         got = client.take()
         assert (got.status, got.end) == (status, "complete")
+    if status != 413:
+        with Client(gate, listener) as client:
+            client.send(client.head(method, path, "Transfer-Encoding: chunked", key=key))
+            for _ in range(SIZE // len(block)):
+                client.send(b"%x\r\n%b\r\n" % (len(block), block))
+            got = client.send(b"0\r\n\r\n").take()
+            assert (got.status, got.end) == (status, "complete")
+    assert rogue.seen["/x"] + rogue.seen["/chat"] + rogue.seen["/api/chat"] == seen
+
+
+def test_over_http2_before_a_byte_of_the_body_and_the_window_comes_back(case: Case, rogue: Rogue) -> None:
+    gate, method, path, key, status, size = case
+    seen = rogue.seen["/x"]
+    talk = H2(gate)
+    talk.status(talk.ask("GET", "/health", key=None))
+    window = talk.h2.outbound_flow_control_window
+    times = []
+    for turn in range(4):
+        expect = (("expect", "100-continue"),) if turn % 2 else ()
+        begun = time.monotonic()
+        number = talk.ask(method, path, ("content-length", str(size)), *expect, end=False, key=key)
+        assert talk.status(number) == status
+        times.append(time.monotonic() - begun)
+        # It goes on sending until it is told that nobody wants it.
+        sent = 0
+        while sent < 3_000_000 and not talk.until(h2.events.StreamReset, number, 0.0):
+            room = min(talk.h2.local_flow_control_window(number), 3_000_000 - sent)
+            if room > 0:
+                sent += talk.upload(number, room)
+            else:
+                assert talk.read(3) is not None, "the connection ended"
+        assert not any(isinstance(event, h2.events.InformationalResponseReceived) for event in talk.events)
+        if not talk.until(h2.events.StreamReset, number, 0.0):
+            talk.h2.reset_stream(number)
+            talk.flush()
+    assert min(times) < PROMPT
+    end = time.monotonic() + 3
+    while talk.h2.outbound_flow_control_window < window * 3 // 4 and time.monotonic() < end:
+        talk.read(0.1)
+    assert talk.h2.outbound_flow_control_window >= window * 3 // 4
     assert rogue.seen["/x"] == seen
+    talk.close()
+
+
+def test_an_upload_without_a_length_is_cut_off_at_the_limit(rogue: Rogue, tmp_path: Path) -> None:
+    services = {"any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url]}}
+    with Gate(tmp_path, services, '[limits]\nbody = "1 MiB"\n', plain=True) as gate:
+        for listener in ("https", "plain"):
+            with Client(gate, listener) as client:
+                client.send(client.head("POST", "/any/api/x", "Transfer-Encoding: chunked"))
+                for _ in range(30):
+                    client.send(b"%x\r\n%b\r\n" % (100_000, bytes(100_000)))
+                got = client.take()
+                assert (got.status, got.reason, got.end) == (413, "body-too-large", "complete")
+        talk = H2(gate)
+        number = talk.ask("POST", "/any/api/x", end=False)
+        sent = 0
+        while sent < 3_000_000 and not talk.until(h2.events.ResponseReceived, number, 0.0):
+            sent += talk.upload(number, 100_000)
+            assert talk.read(0.05) is not None
+        assert talk.status(number) == 413
+        talk.close()
 
 
 def test_expect_is_answered_with_the_refusal_and_never_with_100(gate: Gate, rogue: Rogue) -> None:

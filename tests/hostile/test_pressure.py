@@ -356,7 +356,7 @@ def test_a_service_that_stops_reading_holds_no_more_than_16_mib(gate: Gate, rogu
     stop.set()
 
 
-def test_a_gigabyte_leaves_memory_flat_both_ways(gate: Gate, rogue: Rogue) -> None:
+def test_a_quarter_of_a_gigabyte_leaves_memory_flat_both_ways(gate: Gate, rogue: Rogue) -> None:
     size = 256 * MIB
 
     def pour(line: Line) -> None:
