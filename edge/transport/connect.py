@@ -108,7 +108,7 @@ class _Attempt(ClientFactory):
     noisy = False
 
     def __init__(self, factory: IProtocolFactory) -> None:
-        self._factory = factory
+        self._factory: Any = factory
         self._connector: Any = None
         self.done: Deferred[Any] = Deferred(self._give_up)
 
@@ -116,16 +116,22 @@ class _Attempt(ClientFactory):
         self._connector = connector
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        return self._factory.buildProtocol(addr)  # type: ignore[arg-type]  # a connected one has an address
+        return self._factory.buildProtocol(addr)
 
     def connected(self, protocol: IProtocol) -> None:
         """The protocol has its transport."""
+        self._over()
         if not self.done.called:
             self.done.callback(protocol)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self._over()
         if not self.done.called:
             self.done.errback(reason)
+
+    def _over(self) -> None:
+        # The connector refers back: what the factory knows of a request would stay until the garbage collector comes by.
+        self._connector = self._factory = None
 
     def _give_up(self, done: "Deferred[Any]") -> None:
         connector = self._connector

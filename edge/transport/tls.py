@@ -270,7 +270,7 @@ class LeanTLS(Carrier):
             wrapped.connectionLost(reason)
         finally:
             # It may refer back to this protocol, and what OpenSSL holds is freed with it.
-            self._tlsConnection = self._ssl = self._into = self._from = None
+            self._tlsConnection = self._ssl = self._into = self._from = self._producer = None
 
     # Towards the protocol that is carried
 

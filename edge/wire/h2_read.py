@@ -66,18 +66,6 @@ class Reader:
         self._seen = 0
         self._progress = (0.0, 0)
         self._work = 0.0
-        self._handlers = (
-            self._on_data,
-            self._on_headers,
-            self._on_priority,
-            self._on_reset,
-            self._on_settings,
-            self._on_push_promise,
-            self._on_ping,
-            self._on_goaway,
-            self._on_window_update,
-            self._on_continuation,
-        )
 
     def keep(self, data: bytes) -> None:
         """Keeps bytes for a later `feed`."""
@@ -144,12 +132,12 @@ class Reader:
                 raise H2Error(PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._state = _OPEN
             self._deadline = 0.0
-        if kind >= len(self._handlers):
+        if kind >= len(_HANDLERS):
             # Unknown frames are ignored (RFC 9113 4.1), yet not for free.
             self._budget.control(self._now())
             return
         try:
-            self._handlers[kind](flags, number, payload)
+            _HANDLERS[kind](self, flags, number, payload)
         except StreamError as error:
             stream = self._streams.get(number)
             if stream is not None:
@@ -348,3 +336,18 @@ class Reader:
         if not size:
             raise StreamError(PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
         stream.widen(size)
+
+
+_HANDLERS: Final = (
+    Reader._on_data,
+    Reader._on_headers,
+    Reader._on_priority,
+    Reader._on_reset,
+    Reader._on_settings,
+    Reader._on_push_promise,
+    Reader._on_ping,
+    Reader._on_goaway,
+    Reader._on_window_update,
+    Reader._on_continuation,
+)
+"""By the type of a frame."""

@@ -104,9 +104,11 @@ class Stream(Upload):
         if end is not None:
             end.connectionLost(reason)
         elif self.request is not None:
+            # Each refers to the other, and would stay until the garbage collector comes by.
+            request, self.request = self.request, None
             # The request first: what its upload's failure sets off must find that nobody waits for an answer.
-            self.request.lost(reason)
-            self.request.body.fail(reason)
+            request.lost(reason)
+            request.body.fail(reason)
 
     def widen(self, size: int) -> None:
         """The client takes more of this stream, or less when `size` is negative. Raises StreamError."""

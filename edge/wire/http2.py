@@ -110,6 +110,8 @@ class Http2(Protocol):
         self._server.turns.discard(self._go_on)
         self._server.connections.discard(self)
         self._lose_all(reason)
+        # It refers back: with it the connection would stay until the garbage collector comes by.
+        del self._reader
 
     def _lose_all(self, reason: Failure) -> None:
         streams = list(self.streams.values())

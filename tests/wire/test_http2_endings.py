@@ -405,3 +405,29 @@ def test_nothing_is_left_behind_by_many_streams():
     assert not connection.streams and len(connection.ended) <= 256 and connection.inbound._held == 0
     assert not connection.sender.ready and not connection.sender.blocked and connection.sender.queued == 0
     assert connection.inbound.left + connection.inbound._owed == connection.inbound.size
+
+
+def test_what_a_client_left_behind_is_freed_without_the_garbage_collector():
+    """A thousand that come and go between two of its rounds would hold all that they had until then."""
+    import gc
+    import weakref
+
+    from edge.wire.http2 import Http2
+    from tests.fuzz.frames import OPENING, pieces
+    from tests.wire.memory import Bench
+
+    gc.collect()
+    gc.disable()
+    try:
+        line = Bench(Http2, lambda request: None)
+        line.send(OPENING + pieces()[0])
+        assert len(line.requests) == 1
+        left = weakref.ref(line.protocol), weakref.ref(line.requests[0])
+        line.leave()
+        line.requests.clear()
+        # What a transport does that has lost its connection.
+        line.transport.unregisterProducer()
+        line.protocol = line.transport = None
+        assert [one() for one in left] == [None, None]
+    finally:
+        gc.enable()
