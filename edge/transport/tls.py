@@ -393,6 +393,7 @@ def _try() -> str | None:
         "BIO_write": BIO_write,
         "SSL_ERROR_WANT_READ": WANT_READ,
         "SSL_ERROR_ZERO_RETURN": ZERO_RETURN,
+        "Connection._raise_ssl_error": getattr(SSL.Connection, "_raise_ssl_error", None),
     }
     missing = [name for name, value in needed.items() if value is None]
     if missing:

@@ -14,6 +14,7 @@ from twisted.internet import task, threads
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ITCPTransport
 
+from edge.tls.contexts import PARTIAL_WRITE
 from edge.transport import selftest, tls
 from edge.transport.listen import listen
 from edge.transport.secure import TLSFactory
@@ -330,6 +331,68 @@ def test_data_that_comes_along_with_the_end_of_the_handshake_is_delivered(ends, 
     assert bytes(server.app.received) == b"y" * size
 
 
+@pytest.mark.parametrize("partial", [True, False], ids=["record by record", "at once"])
+@pytest.mark.parametrize("size", [16_384, 16_385, 65_536, 65_537, 262_144, 1_000_003])
+def test_a_large_write_is_whole_however_much_openssl_takes_at_once(ends, partial, size):
+    server, client = ends
+    selftest._pump(server, client)
+    if not partial:
+        tls._lib.SSL_clear_mode(server.tls._ssl, PARTIAL_WRITE)
+    sent = random.Random(size).randbytes(size)
+    server.tls.write(sent)
+    assert max(map(len, server.queue)) <= tls._CIPHER_SIZE
+    selftest._pump(server, client)
+    assert bytes(client.app.received) == sent
+
+
+def test_an_error_of_one_connection_is_not_met_by_the_next(ends, contexts):
+    server, client = ends
+    selftest._pump(server, client)
+    broken = selftest._End(selftest.Catch())
+    broken.begin(tls.LeanTLS, contexts().context, SSL.Connection.set_accept_state, False)
+    broken.tls.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+    assert broken.closed
+    unfinished = selftest._End(selftest.Catch())
+    unfinished.begin(tls.LeanTLS, contexts().context, SSL.Connection.set_accept_state, False)
+    unfinished.tls._shutdownTLS()
+    assert not tls._lib.ERR_peek_error()
+    client.tls.write(b"x")
+    selftest._pump(server, client)
+    assert bytes(server.app.received) == b"x"
+    assert not server.closed
+
+
+def test_a_forged_record_ends_the_connection_after_what_came_before_it(ends):
+    server, client = ends
+    selftest._pump(server, client)
+    client.tls.write(b"good")
+    good = b"".join(client.queue)
+    client.queue.clear()
+    server.tls.dataReceived(good + b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert bytes(server.app.received) == b"good"
+    assert server.closed
+    server.tls.connectionLost()
+    assert isinstance(server.app.ended.value, SSL.Error)
+    assert not tls._lib.ERR_peek_error()
+
+
+def test_what_is_written_before_the_handshake_is_done_goes_out_after_it_in_order(ends):
+    server, client = ends
+    for part in (b"one", b"two" * 10_000, b"three"):
+        server.tls.write(part)
+    selftest._pump(server, client)
+    assert bytes(client.app.received) == b"one" + b"two" * 10_000 + b"three"
+
+
+def test_nothing_is_delivered_after_an_abort(ends):
+    server, client = ends
+    selftest._pump(server, client)
+    client.tls.write(b"x")
+    server.tls.abortConnection()
+    client.carry()
+    assert not server.app.received
+
+
 def test_only_one_file_touches_the_private_names_of_pyopenssl():
     edge = Path(tls.__file__).parents[1]
     private = re.compile(r"SSL\._|\._(ssl|lib|ffi|into_ssl|from_ssl)\b")
@@ -340,6 +403,11 @@ def test_only_one_file_touches_the_private_names_of_pyopenssl():
 def test_a_private_name_that_is_missing_is_said(monkeypatch, name):
     monkeypatch.setattr(tls, name, None)
     assert "has no" in tls._try()
+
+
+def test_a_method_that_is_missing_is_said(monkeypatch):
+    monkeypatch.delattr(SSL.Connection, "_raise_ssl_error")
+    assert "Connection._raise_ssl_error" in tls._try()
 
 
 def test_a_private_name_that_means_something_else_is_found_out(monkeypatch):
