@@ -115,7 +115,7 @@ class Gate(Peer):
             f"[transport]\nfast = {str(self.fast).lower()}\n"
             '[limits]\nrequests = "1000000000/minute"\nbody = "8 GiB"\n'
             '[log]\nconsole = "off"\n'
-            "[edge]\nconnections = 20000\nconnections_per_address = 20000\nkeepalive_requests = 100000000\n"
+            '[edge]\nconnections = 20000\nconnections_per_address = 20000\nkeepalive_requests = 100000000\nhead_timeout = "60s"\n'
             f'[services.bench]\nplugin = "http"\nroute = "/bench/api"\nupstreams = ["{upstream}"]\n{ca}'
             "options = { websocket = true }\nconnections = 20000\n"
             f'[services.chat]\nplugin = "openai"\nroute = "/chat/api"\nupstreams = ["{upstream}"]\n{ca}'

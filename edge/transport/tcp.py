@@ -236,10 +236,22 @@ class LeanUNIXServer(LeanServer):
 class LeanClient(Lean, tcp.Client):
     """Our end of a TCP connection to a service."""
 
+    _asked = False
+
     def createInternetSocket(self) -> socket.socket:
         made: socket.socket = super().createInternetSocket()
         prepare(made)
         return made
+
+    def doConnect(self) -> None:
+        """Connect, and ask at once whether it is done: to a service on this machine it is, without a turn of the reactor.
+
+        In a crush those turns last so long that connections which stand were given up as too slow.
+        """
+        super().doConnect()
+        if not self._asked and not self.connected and not self.disconnected:
+            self._asked = True
+            super().doConnect()
 
     def _connectDone(self) -> None:
         self._own()

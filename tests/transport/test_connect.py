@@ -172,3 +172,17 @@ async def test_a_service_that_never_shakes_hands_is_given_up(reactor, fast, prot
     await made.ended
     assert reactor.seconds() - began < 1
     await port.stopListening()
+
+
+@pytest.mark.parametrize("fast", [True], indirect=True, ids=["fast"])
+@together
+async def test_a_service_on_this_machine_is_reached_in_the_turn_that_asks_for_it(
+    reactor, fast, protocols, kinds, answering, closing
+):
+    done = connect(reactor, fast, "127.0.0.1", answering, protocols(kinds["remembers"]))
+    await task.deferLater(reactor, 0)  # the attempt was scheduled before this was, and for the same turn
+    assert done.called
+    client = await done
+    closing.append(client)
+    client.transport.write(b"x")
+    assert await client.heard(1) == b"x"
