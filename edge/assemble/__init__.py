@@ -47,7 +47,7 @@ from edge.web.own import OwnPage, Public, health_page, status_page, ticket_page
 from edge.web.redirect import RedirectSite
 from edge.web.rotate import rotate_page
 from edge.web.router import Own, Router
-from edge.web.site import Site
+from edge.web.site import Site, strict_transport
 from edge.wire.server import Server
 
 PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
@@ -132,7 +132,7 @@ def assemble(
     router = Router(Routes(tuple(services.routes)), services.guards, own)
     site = Site(
         router, reactor, now, watching.sinks, config.proxies.trusted, config.proxies.header.encode("ascii"), door.origin,
-        lambda: listeners.cutting,
+        lambda: listeners.cutting, strict_transport(config.tls.hsts),
     )  # fmt: skip
     limits = wire_limits(config.edge, config.limits.body)
     watch = Watch(reactor)

@@ -48,6 +48,7 @@ class TLSConfig:
     names: tuple[str, ...] = ()
     certs_dir: Path = Path("certs")
     minimum: Literal["1.2", "1.3"] = "1.2"
+    hsts: DurationOrOff = None
 
 
 @frozen(kw_only=True)

@@ -20,6 +20,7 @@ from edge.wire.request import Request
 
 _STREAMED: Final = b"text/event-stream"
 _PACKED: Final = frozenset({b"accept-encoding"})
+_STRICT: Final = b"strict-transport-security"
 _PLACES: Final = frozenset({b"location", b"content-location"})
 
 
@@ -106,8 +107,8 @@ class Passing:
             block = noted[1]
         else:
             block = Block(self._back(request, fields, server))
-            if _PLACES.isdisjoint(fields.lows):
-                # Where it leads depends on who asked.
+            if _PLACES.isdisjoint(fields.lows) and _STRICT not in fields.lows:
+                # Where it leads, and whether it came by TLS, depends on who asked.
                 fields.notes[self] = (cors, block)
         own = said_by_gate(request)
         if exchange.model is not None:
@@ -129,6 +130,9 @@ class Passing:
                 else (name, value)
                 for name, value in pairs
             ]
+        if _STRICT in lows and any(name.lower() == _STRICT for name, _ in request.extra):
+            # The operator's word counts for the whole host, and browsers heed the first one only.
+            pairs = [pair for pair in pairs if pair[0].lower() != _STRICT]
         if b"x-accel-buffering" not in lows and (fields.get(b"content-type") or b"").startswith(_STREAMED):
             pairs.append((b"X-Accel-Buffering", b"no"))
         pairs.append(self._backend)

@@ -42,6 +42,8 @@ class Site:
     """Finds out whether a page may read that there is nothing here."""
     cutting: Callable[[], bool] = lambda: False
     """Whether the gate ends connections by itself now."""
+    strict: tuple[Pair, ...] = ()
+    """What answers over TLS carry besides: `Strict-Transport-Security`, where the operator wants it."""
     _prefix: str = field(factory=lambda: str(uuid4())[:28])
     _count: Callable[[], int] = field(factory=lambda: count(1).__next__)
     _distrusted: bool = False
@@ -74,7 +76,8 @@ class Site:
             origin.listener, self.now(), at, None, origin.tls,
         )  # fmt: skip
         self._tell(Outcome(Exchange(arrival), refusal.status, refusal.reason, "refused"))
-        return refusal_answer(refusal, "openai", request_id)
+        pairs, body = refusal_answer(refusal, "openai", request_id)
+        return [*pairs, *self.strict] if origin.secure else pairs, body
 
     def give_up(self, request: Request, refusal: Refusal, reason: Failure) -> None:
         """Ends a request in hand whose body came to nothing."""
@@ -105,6 +108,8 @@ class Site:
         if not chain and not self._distrusted and self.trusted_header in fields.lows:
             self._distrust(peer)
         request.chain = chain
+        if self.strict and origin.secure:
+            request.extra += self.strict
         request.ledger = Ledger()
         request.exchange = Exchange(
             Arrival(
@@ -175,3 +180,8 @@ class Site:
 
 
 _NOTHING: Final = Fields([])
+
+
+def strict_transport(seconds: float | None) -> tuple[Pair, ...]:
+    """The field that tells browsers to come by TLS only for so long (RFC 6797 6.1), nothing for None."""
+    return () if seconds is None else ((b"Strict-Transport-Security", b"max-age=%d" % seconds),)

@@ -1,6 +1,7 @@
 """No way round what was judged: paths, headers and keys in every disguise, over both protocols."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -324,3 +325,34 @@ def test_a_service_cannot_write_into_the_answers_head(gate: Gate, rogue: Rogue) 
     assert got.status == 200
     assert got.reason is None
     assert "forged" not in json.dumps(got.fields)
+
+
+def test_strict_transport_is_said_over_tls_alone_once_and_only_where_it_is_wanted(
+    gate: Gate, rogue: Rogue, tmp_path: Path
+) -> None:
+    name = "strict-transport-security"
+    rogue.raw(
+        "/strict", b"HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=1\r\nContent-Length: 0\r\n\r\n", "keep"
+    )
+    services = {"any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url]}}
+    with Gate(tmp_path, services, '[tls]\nhsts = "365d"\n', plain=True) as strict:
+        for listener, wanted in (("https", ["max-age=31536000"]), ("plain", [])):
+            for path, key in (
+                ("/any/api/x", ""),
+                ("/any/api/x", "bad"),
+                ("/health", None),
+                ("/nowhere", ""),
+                ("/any/api", ""),
+            ):
+                with Client(strict, listener) as client:
+                    got = client.send(client.head("GET", path, key=key)).take()
+                    assert [value for each, value in got.fields if each == name] == wanted, (listener, path)
+            with Client(strict, listener) as client:
+                got = client.send(b"GET /x y HTTP/1.1\r\n\r\n").take()
+                assert [value for each, value in got.fields if each == name] == wanted, listener
+        with Client(strict) as client:
+            got = client.send(client.head("GET", "/any/api/strict")).take()
+            assert [value for each, value in got.fields if each == name] == ["max-age=31536000"]
+    with Client(gate) as client:
+        assert client.send(client.head("GET", "/any/api/x")).take().field(name) is None
+        assert client.send(client.head("GET", "/any/api/strict")).take().field(name) == "max-age=1"
