@@ -1,6 +1,7 @@
 """From a command line to a gate that is bound: what `twistd aigate` and `aigate run` share."""
 
 import os
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def prepare(config: Path | None, data: Path | None, environ: Mapping[str, str] =
     """Reads and judges configuration, plugins and data folder, and takes the folder's lock. Raises AigateError."""
     # Whatever is written from here on is nobody else's to read, unless its mode is set to something wider.
     os.umask(0o077)
+    # A crash must not leave keys and the pepper in a file either.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     reading = load(config, environ)
     folders = reading.config.plugin_dirs
     for folder in folders:

@@ -129,6 +129,10 @@ class _Attempt(ClientFactory):
         if not self.done.called:
             self.done.errback(reason)
 
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        # The transport refers back as well.
+        connector.transport = None
+
     def _over(self) -> None:
         # The connector refers back: what the factory knows of a request would stay until the garbage collector comes by.
         self._connector = self._factory = None

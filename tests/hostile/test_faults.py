@@ -316,6 +316,10 @@ def test_what_clients_send_cannot_write_lines_into_the_log(rogue: Rogue, tmp_pat
             ask(gate, b"GET /\x1b[2J HTTP/1.1\r\n\r\n")
         log = gate.log()
         assert secret not in log
+        # Nor does a crash write them down: no core file.
+        limits = Path(f"/proc/{gate.pid}/limits").read_text()
+        assert next(line for line in limits.splitlines() if line.startswith("Max core")).split()[4] == "0"
+        assert secret not in Path(f"/proc/{gate.pid}/cmdline").read_text()
         assert "hunter22" not in log
         assert "forged id" not in log
         assert all(one.isprintable() or one == "\n" for one in log), [one for one in log if not one.isprintable()]

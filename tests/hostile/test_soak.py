@@ -140,7 +140,7 @@ def test_five_thousand_slow_streams_at_once_without_an_error(rogue: Rogue, tmp_p
 
     rogue.on("/events", events)
     more = PATIENT + "[edge]\nconnections = 12000\nconnections_per_address = 12000\nh2_streams = 128\n"
-    services = {"any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url]}}
+    services = {"any": {"plugin": "http", "route": "/any/api", "upstreams": [rogue.url], "connections": 6000}}
     with Gate(tmp_path, services, more) as gate:
         memory = gate.memory()
         talks: list[tuple[H2, dict[int, bytes]]] = []
