@@ -81,10 +81,12 @@ class Admission:
         answer: Caller | Refusal
         try:
             found = DOUBT if self.refuses() else ask(exchange, rule, now)
-            if isinstance(found, tuple):
+            if isinstance(found, Caller):
+                answer, key = found, found.key
+            elif isinstance(found, tuple):
                 key, answer = found
             else:
-                answer, key = found, found.key if isinstance(found, Caller) else None
+                answer = found
         except StoreError:
             # The store has said in the log what is wrong; a line for every request would bury it.
             answer = DOUBT

@@ -12,6 +12,9 @@ from edge.wire.head import TOKEN
 OWN: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
 """Fields that say how a message ends or whom a connection serves: only the one who frames it may write them."""
 _USUAL: Final = frozenset((b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH"))
+_ADDED: Final[set[bytes]] = set()
+_MOST_ADDED: Final = 64
+"""Names that were found to be nobody's but the caller's."""
 _TOKEN: Final = re.compile(TOKEN + rb"{1,32}")
 _PATH: Final = re.compile(rb"/[!-~]*")
 
@@ -25,9 +28,13 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
     if not (method in _USUAL or _TOKEN.fullmatch(method)) or not _PATH.fullmatch(url.raw_path):
         raise ValueError("the method or the path cannot be sent")
     if type(pairs) is Batch and pairs.block.checked:
-        fields = lines(pairs.rest)
-        if _checked(pairs.rest, fields):
-            raise ValueError("there is one Host")
+        rest = pairs.rest
+        fields = lines(rest)
+        if fields.count(b"\n") != len(rest) or fields.count(b"\r") != len(rest):
+            raise ValueError("a field holds a line break")
+        for name, _ in rest:
+            if name not in _ADDED:
+                _add(name)
         return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, url.raw_path, pairs.block.lines, fields, framing)
     if type(pairs) is Batch:
         pairs.block.checked = _checked(pairs.block.pairs, pairs.block.lines) == 1
@@ -38,6 +45,17 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
     if not hosts:
         fields = b"Host: %b\r\n%b" % (url.target.netloc, fields)
     return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, url.raw_path, fields, framing)
+
+
+def _add(name: bytes) -> None:
+    """Raises ValueError for a name that may not be added to a block."""
+    low = name.lower()
+    if low == b"host":
+        raise ValueError("there is one Host")
+    if low in OWN:
+        raise ValueError("framing and connection fields are not the caller's")
+    if len(_ADDED) < _MOST_ADDED:
+        _ADDED.add(name)
 
 
 def _checked(pairs: Iterable[Pair], written: bytes) -> int:

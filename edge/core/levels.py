@@ -56,17 +56,20 @@ class Verdict:
     Standings are worked out only when somebody asks, since the decision itself need not divide.
     """
 
-    __slots__ = ("costs", "passed", "rows")
+    __slots__ = ("costs", "passed", "rows", "waited")
 
     def __init__(
         self,
         passed: bool,
         rows: "Sequence[tuple[Level, float, float, int, float]]",
         costs: "Sequence[float] | None",
+        waited: bool = True,
     ) -> None:
         self.passed = passed
         self.rows = rows
         self.costs = costs
+        self.waited = waited
+        """Whether a level may have refused, if only one in shadow."""
 
     @property
     def standings(self) -> list[Standing]:

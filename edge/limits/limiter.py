@@ -112,7 +112,10 @@ class Limiter:
         decide = self.engine.decide
         if decide is None:
             return None
-        return self._judged(decide(levels, self._ones[len(levels)], now), now, dialect)
+        verdict = decide(levels, self._ones[len(levels)], now)
+        if verdict.passed and not verdict.waited:
+            return Granted(verdict, now)
+        return self._judged(verdict, now, dialect)
 
     def metered(self, exchange: Exchange) -> frozenset[str]:
         """The units that limits count for this caller; a body is judged only where there are any but bytes."""

@@ -90,14 +90,15 @@ class MemoryCounters:
     def decide(self, levels: Sequence[Level], costs: Sequence[float], now: float, charge: bool = True) -> Verdict:
         """The decision itself: every level is looked at before any is charged."""
         micros = int(now * 1_000_000)
-        passed = True
+        passed, waited = True, False
         rows: list[Row] = []
         find = self._buckets.young.get
         for level, cost in zip(levels, costs):  # noqa: B905 - a strict zip costs as much as a look-up
             if level.calendar:
                 row = self._spend(level, cost, now, charge)
-                if row[2] and not level.shadow:
-                    passed = False
+                if row[2]:
+                    waited = True
+                    passed = passed and level.shadow
                 rows.append(row)
                 continue
             amount, period = level.amount, level.period
@@ -111,13 +112,14 @@ class MemoryCounters:
                     state[2] = amount
                 continue
             rows.append((level, used, math.inf if ticks < 0 else ticks / 1_000_000, 0, 0.0))
+            waited = True
             if not level.shadow:
                 passed = False
         self._turn += 1
         if not self._turn % EVERY:
             self._sweep(now, micros)
         if passed and charge:
-            return Verdict(True, rows, costs)
+            return Verdict(True, rows, costs, waited)
         if charge:
             self._take_back(rows)
         return Verdict(passed, rows, None)

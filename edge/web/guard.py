@@ -7,7 +7,7 @@ what takes turns or needs a look at the body.
 
 import re
 from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -25,7 +25,7 @@ from edge.core.headers import Fields, Pair
 from edge.core.redact import printable, redacted
 from edge.core.refusal import Refusal
 from edge.core.rotation import ends_soon
-from edge.core.routing import needed_rule
+from edge.core.routing import LONGEST, REMEMBERED, needed_rule
 from edge.core.rules import ANYTHING
 from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
@@ -118,9 +118,11 @@ class Guard:
     turns: tuple[Turn, ...] = ()
     isLeaf = True
     _streamed: bool = field(init=False)
+    _remembered: Callable[[str, bytes], tuple[bytes, Rule | Refusal, str]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._streamed = IStreamed.providedBy(self.resource)
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._ruled)
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         return self
@@ -196,15 +198,24 @@ class Guard:
         request.rule = self.rule
         if traits is None:
             return None
+        rest = request.route_rest
+        # Clients choose what is remembered, and none may fill the memory.
+        ruled = self._remembered if len(rest) <= LONGEST else self._ruled
+        request.mapped, needed, dialect = ruled(request.verb, rest)
         request.dialect = traits.dialect
-        request.mapped = traits.map(request.route_rest)
-        needed = needed_rule(traits, request.verb, request.mapped)
         if isinstance(needed, Refusal):
             return needed
         request.rule = needed
-        if needed.dialect:
-            request.dialect = needed.dialect
+        if dialect:
+            request.dialect = dialect
         return None
+
+    def _ruled(self, verb: str, rest: bytes) -> tuple[bytes, Rule | Refusal, str]:
+        """The path at the service, the rule for it, and the dialect where the rule has one of its own."""
+        assert self.traits is not None
+        mapped = self.traits.map(rest)
+        needed = needed_rule(self.traits, verb, mapped)
+        return mapped, needed, "" if isinstance(needed, Refusal) else needed.dialect
 
     def _judge(self, request: Request) -> Refusal | None:
         """What the head alone decides."""
@@ -230,7 +241,7 @@ class Guard:
         if (body.length if isinstance(body.length, int) else body.received) > door.body:
             return Refusal("body-too-large", f"The body is larger than {door.body} bytes.", retry=False)
         body.most = door.body
-        self._open(request, found.key.id)
+        request.endings.append(door.opens.enter(found.key.id, partial(cut, request, "revoked")))
         return None
 
     def _switches(self, protocol: bytes) -> bool:
@@ -246,9 +257,6 @@ class Guard:
             308,
             [(b"Location", request.path + b"/" + query), (b"Cache-Control", b"no-store"), *said_by_gate(request)],
         )
-
-    def _open(self, request: Request, key_id: str) -> None:
-        request.endings.append(self.door.opens.enter(key_id, partial(cut, request, "revoked")))
 
     async def _render(self, request: Request) -> None:
         """Gives a resource that is not `IStreamed` its whole body."""
