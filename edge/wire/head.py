@@ -66,7 +66,12 @@ class _Said:
     """What the field lines of a request say, whatever its first line is."""
 
     block: bytes
+    lead: bytes
+    """What comes before the number of a Content-Length, from the line's start on; b"" where there is none to be left out."""
+    rest: bytes
+    """The block without that line."""
     fields: Fields
+    """All but the Content-Length, which `length` has: a client's requests differ in nothing else."""
     host: str | None
     authority: bytes
     length: int
@@ -187,7 +192,8 @@ def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None 
     method, target, minor = line[1].decode("ascii"), line[2], 1 if line[3] == b"1" else 0
     block = head[line_end + 2 :]
     said = known.said if known is not None else None
-    if said is None or said.block != block:
+    length = None
+    if said is None or (said.block != block and not (length := _same_but_length(said, block))):
         said = _said(block, most_fields)
     if minor == 0 and said.chunked:
         raise BadHead("the only Transfer-Encoding is chunked, once, in HTTP/1.1")
@@ -208,12 +214,41 @@ def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None 
         said.fields,
         host,
         authority,
-        said.length,
+        length or said.length,
         minor == 1 and not said.closing,
         said.expects and minor == 1,
         upgrade,
         said,
     )
+
+
+def _same_but_length(said: _Said, block: bytes) -> int:
+    """The Content-Length of a block that is another one but for that; 0 where it is not, or has no body."""
+    lead = said.lead
+    at = block.find(lead) if lead else -1
+    if at < 0:
+        return 0
+    start = at + len(lead)
+    end = block.find(b"\r\n", start)
+    digits = block[start:end]
+    if block[:at] + block[end:] != said.rest or not digits.isdigit() or len(digits) > LONGEST:
+        return 0
+    return int(digits)
+
+
+def _without_length(block: bytes, fields: Fields) -> tuple[bytes, bytes, Fields]:
+    """`lead` and `rest` of a block with one Content-Length, and its fields without that."""
+    at = fields.lows.index(b"content-length")
+    name, value = fields.pairs[at]
+    pairs, lows = fields.pairs[:], fields.lows[:]
+    del pairs[at], lows[at]
+    lead = b"\r\n%b: " % name
+    line = lead + value + b"\r\n"
+    start = block.find(line)
+    if start < 0 or block.count(lead) != 1:
+        # It is the first line, or has other white space than all clients write.
+        return b"", b"", Fields(pairs, lows)
+    return lead, block[:start] + block[start + len(line) - 2 :], Fields(pairs, lows)
 
 
 def _said(block: bytes, most_fields: int) -> _Said:
@@ -258,8 +293,15 @@ def _said(block: bytes, most_fields: int) -> _Said:
     size = CHUNKED if chunked else length or 0
     # An upgrade with a body, or to one of several protocols, has no single reading: it is an ordinary request.
     usable = upgrade is not None and upgrading and not size and b"," not in upgrade
+    lead = rest = b""
+    if length is not None:
+        lead, rest, fields = _without_length(block, fields)
+        if not length:
+            lead = b""
     return _Said(
         block,
+        lead,
+        rest,
         fields,
         host,
         authority or b"",

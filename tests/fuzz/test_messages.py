@@ -3,13 +3,16 @@
 from collections.abc import Callable
 
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.core.headers import Fields
 from edge.core.redact import printable, redacted
 from edge.core.refusal import Refusal
 from edge.core.routing import forms
 from edge.wire.body import Body
+from edge.wire.head import BadHead, RequestHead, request_head
 from edge.wire.http1 import Http1
 from tests.fuzz import frames, oracle, seeds
 from tests.wire.memory import Bench
@@ -76,6 +79,35 @@ def test_every_mutation_reads_as_llhttp_reads_it_or_not_at_all(target: str) -> N
         judge(data)
 
     run()
+
+
+def _read(data: bytes, known: RequestHead | None) -> RequestHead | None:
+    at = data.find(b"\r\n\r\n")
+    try:
+        return None if at < 0 else request_head(data[: at + 2], known=known)
+    except BadHead:
+        return None
+
+
+def _alike(head: RequestHead | None) -> object:
+    return None if head is None else (evolve(head, fields=NONE), head.fields.pairs, head.fields.lows)
+
+
+NONE = Fields([])
+HEADS = [
+    b"POST /a/api/x HTTP/1.1\r\nHost: localhost\r\nX-API-Key: k\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n" % length
+    for length in (0, 1, 5, 1234)
+]
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    mutated([*HEADS, *(data for data in seeds.requests() if len(data) < 3000)]),
+    mutated(HEADS) | st.sampled_from(HEADS),
+)
+def test_a_head_reads_the_same_whatever_was_read_before_it(before: bytes, data: bytes) -> None:
+    for first, second in ((before, data), (data, before), (data, data)):
+        assert _alike(_read(second, _read(first, None))) == _alike(_read(second, None))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

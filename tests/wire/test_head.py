@@ -62,3 +62,56 @@ def test_a_status_line_that_is_malformed_is_refused_each_time() -> None:
     for _ in range(2):
         with pytest.raises(BadHead):
             answer_head(b"HTTP/1.1 200OK\r\n")
+
+
+LENGTHS = (
+    (b"Content-Length: 5", b"Content-Length: 7", 7),
+    (b"content-length: 5", b"content-length: 1200", 1200),
+)
+
+
+@pytest.mark.parametrize(("before", "after", "length"), LENGTHS)
+def test_a_head_that_differs_in_its_length_alone_has_the_fields_of_the_one_before(
+    before: bytes, after: bytes, length: int
+) -> None:
+    first = post(before)
+    second = post(after, known=first)
+    assert second.length == length
+    assert second.fields is first.fields
+    assert b"content-length" not in second.fields
+
+
+OTHERS = (
+    b"Content-Length: 0",
+    b"Content-Length: +7",
+    b"Content-Length: 7, 7",
+    b"Content-Length: 7\r\nContent-Length: 7",
+    b"Content-Length: 7\r\nTransfer-Encoding: chunked",
+    b"Content-Length:7",
+    b"Content-length: 7",
+    b"Content-Length: 7 ",
+    b"Content-Length: " + b"7" * 16,
+    b"X: Content-Length: 7",
+    b"Transfer-Encoding: chunked",
+)
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_a_head_that_differs_in_more_is_read_anew(line: bytes) -> None:
+    before = post(b"Content-Length: 5")
+    try:
+        alone: head.RequestHead | None = post(line)
+    except BadHead:
+        alone = None
+    if alone is None:
+        with pytest.raises(BadHead):
+            post(line, known=before)
+        return
+    again = post(line, known=before)
+    assert again.fields is not before.fields
+    assert (again.length, again.fields.pairs) == (alone.length, alone.fields.pairs)
+
+
+def post(*lines: bytes, known: head.RequestHead | None = None) -> head.RequestHead:
+    written = b"\r\n".join((b"POST / HTTP/1.1", b"Host: localhost", *lines, b"X-Last: 1", b""))
+    return request_head(written, known=known)
