@@ -102,7 +102,7 @@ def assemble(
     audit = key_changes(data, config.log.audit_max)
     store = ExportedKeyStore(reactor, data, environ, in_thread, now, audit)
     tickets = Tickets(reactor)
-    watching = observed(config, data, console, now, reading.file)
+    watching = observed(reactor, config, data, console, now, reading.file)
     lockout = config.lockout
     lockouts = Lockouts(lockout.failures, lockout.within, lockout.longest, lockout.addresses)
     admission = Admission(store, lockouts, watching.attempts, tickets, watching.refuses)

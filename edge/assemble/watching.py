@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
 
 from edge import __version__
 from edge.admin.ops import Page, metrics_page, report_page
@@ -119,6 +120,7 @@ def _told_reloads(reloads: Mapping[tuple[str, str], int]) -> dict[str, dict[str,
 
 
 def observed(
+    clock: IReactorTime,
     config: Config,
     data: Path,
     console: int | None = None,
@@ -165,14 +167,14 @@ def observed(
         writers["usage"] = partial(getattr, using, "problem")
     disk = Disk(data, writers, now)
     gauges.disk = lambda: (disk.free, disk.total)
-    later = Later(tuple(sinks))
+    later = Later(tuple(sinks), clock)
     workers = [
-        Worker("logs", each([later.drain, *[log.flush for log in logs], disk.look])),
+        Worker("logs", each([*[log.flush for log in logs], disk.look])),
         Worker("audit", audit.flush, 0.5, audit.finish),
     ]
     if using is not None:
-        # What is told first is on record the same second.
-        workers.append(Worker("usage", each([later.drain, using.flush]), 0.9, each([later.drain, using.finish])))
+        # With the wait before it, what a crash loses is the last second.
+        workers.append(Worker("usage", using.flush, 0.8, using.finish))
     if screen is not None:
         # A thread of its own: a terminal that somebody has paused must not hold the logs.
         workers.append(Worker("console", screen.flush))
@@ -183,9 +185,9 @@ def observed(
     }
     gauges.problems = lambda: {name: float(bool(problem())) for name, problem in writers.items()}
     return Observed(
-        Observing(tuple(logs), tuple(workers), tracing),
+        Observing(tuple(logs), tuple(workers), later.finish, tracing),
         (later,),
-        () if write is None else (later.aside(write),),
+        () if write is None else (write,),
         Attempts(tuple(takers)),
         gauges,
         None if metrics is None else partial(later.settled, metrics.page),

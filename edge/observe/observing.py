@@ -47,6 +47,8 @@ class Observing(Service):
 
     logs: Sequence[LineLog]
     workers: Sequence[Worker]
+    settle: Callable[[], None] = lambda: None
+    """Tells the takers what they have not been told yet."""
     tracing: Threaded | None = None
 
     def startService(self) -> None:
@@ -63,6 +65,7 @@ class Observing(Service):
     def stopService(self) -> None:
         """Write what is left; each thread gets a few seconds for it."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self.settle()
         for worker in (*self.workers, *([self.tracing] if self.tracing else [])):
             worker.finish()
 

@@ -1,7 +1,6 @@
-import threading
-import time
+from twisted.internet.task import Clock
 
-from edge.observe.later import HELD, SLICE, Later
+from edge.observe.later import HELD, SLICE, WAIT, Later
 from tests.observe.made import arrival, outcome
 
 
@@ -9,30 +8,59 @@ def outcomes(count):
     return [outcome(arrival(id=f"r{number:08d}")) for number in range(count)]
 
 
-def ids(told):
-    return [one.exchange.arrival.id for one in told]
+class Turns:
+    """A clock whose turns a test takes one by one."""
+
+    def __init__(self):
+        self.asked = []
+
+    def callLater(self, delay, work):
+        self.asked.append((delay, work))
+
+    def turn(self):
+        delay, work = self.asked.pop()
+        work()
+        return delay
 
 
-def test_a_request_only_leaves_its_outcome_and_a_thread_tells_it():
+def test_a_request_only_leaves_its_outcome_and_slices_of_later_turns_tell_it():
     told = []
-    later = Later([told.append])
+    clock = Turns()
+    later = Later([told.append], clock)
     made = outcomes(3 * SLICE + 5)
     for one in made:
         later(one)
     assert told == []
-    later.drain()
+    assert clock.turn() == WAIT
+    for turn in (1, 2, 3):
+        assert told == made[: turn * SLICE]
+        assert clock.turn() == 0
     assert told == made
+    assert not clock.asked
 
 
-def test_there_are_never_more_than_so_many_though_no_thread_comes():
+def test_an_outcome_that_comes_when_all_are_told_waits_for_a_turn_of_its_own():
     told = []
-    later = Later([told.append])
+    clock = Clock()
+    later = Later([told.append], clock)
+    first, second = outcomes(2)
+    later(first)
+    clock.advance(WAIT)
+    later(second)
+    assert told == [first]
+    clock.advance(WAIT)
+    assert told == [first, second]
+
+
+def test_there_are_never_more_than_so_many_though_no_turn_comes():
+    told = []
+    later = Later([told.append], Clock())
     made = outcomes(3 * HELD + 7)
     for one in made:
         later(one)
         assert len(later._waiting) < HELD
-    later.drain()
-    assert ids(told) == ids(made)
+    later.finish()
+    assert told == made
 
 
 def test_what_one_raises_keeps_it_from_no_other():
@@ -41,31 +69,30 @@ def test_what_one_raises_keeps_it_from_no_other():
     def broken(one):
         raise ValueError("broken")
 
-    later = Later([broken, told.append])
+    later = Later([broken, told.append], Clock())
     later.log = type("Log", (), {"failure": lambda self, text: None})()
     made = outcomes(2)
     for one in made:
         later(one)
-    later.drain()
+    later.finish()
     assert told == made
 
 
-def test_a_page_is_made_once_everything_is_told_and_while_nothing_is():
+def test_a_page_is_made_once_everything_is_told():
     told = []
-    later = Later([lambda one: (time.sleep(0.0001), told.append(one))])
+    later = Later([told.append], Clock())
     made = outcomes(500)
     for one in made:
         later(one)
-    thread = threading.Thread(target=later.drain)
-    thread.start()
     assert later.settled(lambda: len(told)) == 500
-    thread.join()
-    assert ids(told) == ids(made)
 
 
-def test_requests_of_another_door_are_told_to_one_alone():
-    line, others = [], []
-    later = Later([line.append, others.append])
+def test_at_the_end_what_is_left_is_told_and_no_turn_is_waited_for():
+    told = []
+    clock = Clock()
+    later = Later([told.append], clock)
     (made,) = outcomes(1)
-    later.aside(line.append)(made)
-    assert line == [made] and others == []
+    later(made)
+    later.finish()
+    assert told == [made]
+    assert not clock.getDelayedCalls()
