@@ -16,6 +16,7 @@ class Turns:
 
     def callLater(self, delay, work):
         self.asked.append((delay, work))
+        return self
 
     def turn(self):
         delay, work = self.asked.pop()
