@@ -20,11 +20,11 @@ from tests.live.gate import Gate
 pytestmark = pytest.mark.live
 
 PATIENT = '[limits]\nrequests = "1000000/day"\n[lockout]\nfailures = 1000000\n'
-SIZE = 4 * 2**20
+SIZE = 24 * 2**20
 
 
 class Small:
-    """A file system of 4 MiB of its own, for the data folder alone (mounting takes root)."""
+    """A file system of 24 MiB of its own, for the data folder alone (mounting takes root)."""
 
     def __init__(self, folder: Path) -> None:
         self.filler = folder / "filler"
