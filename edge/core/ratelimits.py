@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from edge.core.headers import Pair
@@ -49,12 +49,15 @@ def bucket_pairs(verdict: Verdict) -> list[Pair] | None:
     amount, period = level.amount, level.period
     used += costs[0] * period
     rest = (amount * period - used) // period
-    first, second, third = _names(level.unit)
-    return [
-        (first, b"%d" % amount),
-        (second, b"%d" % (rest if rest > 0 else 0)),
-        (third, span(used / amount / 1_000_000)),
-    ]
+    limit, second, third = _told(level.unit, amount)
+    return [limit, (second, b"%d" % (rest if rest > 0 else 0)), (third, span(used / amount / 1_000_000))]
+
+
+@lru_cache(maxsize=256)
+def _told(unit: str, amount: int) -> tuple[Pair, bytes, bytes]:
+    """The whole first field of a limit, and the names of the other two."""
+    first, second, third = _names(unit)
+    return (first, b"%d" % amount), second, third
 
 
 @cache

@@ -170,14 +170,15 @@ class Slots:
     _counts: Counter[str] = field(factory=Counter)
     _leased: dict[str, Waiting] = field(factory=dict)
     _numbers: int = 0
-    _open: bool = True
+    open: bool = True
+    """False once nobody gets a place any more: the gate ends."""
 
     def ask(
         self, exchange: Exchange, place: Place, bounds: Sequence[tuple[str, int]] = (), hint: float | None = None
     ) -> Ticket | Waiting | Refusal:
         """A place now, a Waiting for one, or why not. `bounds` are (name, size) from `Limiter.bounds`; `hint` is what
         the job may take, in seconds, where it is known."""
-        if not self._open:
+        if not self.open:
             return Refusal("shutting-down", "The server is shutting down.", retry_after=RETRY[0])
         if exchange.caller is None:
             raise ValueError("a place needs a caller")
@@ -228,7 +229,7 @@ class Slots:
 
     def close(self) -> None:
         """Turn everyone away who still waits: the gate ends."""
-        self._open = False
+        self.open = False
         for lines in list(self._lines.values()):
             for line in list(lines.values()):
                 for waiting in list(line):

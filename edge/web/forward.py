@@ -250,8 +250,9 @@ class Forward:
         if answer.code < 300 and self._is_judged_list(request):
             drive(self._hand_back_list(request, answer, outward), lambda failure: self._failed(request, failure))
             return
-        content_type = answer.fields.get(b"content-type") or b""
-        meter = self._meter(request, content_type) if request.rule.units and answer.code < 400 else None
+        meter = None
+        if request.rule.units and answer.code < 400:
+            meter = self._meter(request, answer.fields.get(b"content-type") or b"")
         if request.early:
             self._go_on(request, answer, outward, meter)
             return
@@ -264,6 +265,7 @@ class Forward:
             request.begin(answer.code, back, length, answer.whole, True, answer.phrase)
             return
         request.respond(answer.code, back, length, answer.phrase)
+        content_type = answer.fields.get(b"content-type") or b""
         answer.deliverBody(Relay(request, content_type, outward.refusal, meter))
 
     async def _hand_back_list(self, request: Request, answer: Answer, outward: Outward) -> None:

@@ -34,6 +34,9 @@ class Bounds(Protocol):
 class Gives(Protocol):
     """Who gives the places: `edge.limits.slots.Slots`."""
 
+    open: bool
+    """False once nobody gets a place any more."""
+
     def ask(self, exchange: Exchange, place: Any, bounds: Sequence[tuple[str, int]] = ...) -> Any: ...
 
 
@@ -59,7 +62,10 @@ class Places:
         """Waits for a place and gives it back when the request ends; the refusal where there is none to be had."""
         if not (request.rule.work or self.everything):
             return None
-        told = self.slots.ask(request.exchange, self.place, self.limiter.bounds(request.exchange))
+        bounds = self.limiter.bounds(request.exchange)
+        if not bounds and self.place.size is None and self.slots.open:
+            return None
+        told = self.slots.ask(request.exchange, self.place, bounds)
         if isinstance(told, Refusal):
             return told
         if hasattr(told, "ready"):
