@@ -138,6 +138,19 @@ class KeyStoreContract:
         assert store.find(shown.encode()) is None
         assert store.get("0badcafe") is None
 
+    def test_whatever_changes_an_answer_begins_another_epoch(self) -> None:
+        store = self.store()
+        seen = [store.epoch]
+        self.put(store, key(), secret())
+        seen.append(store.epoch)
+        assert store.epoch is seen[-1]
+        self.put(store, key(disabled=True))
+        seen.append(store.epoch)
+        self.remove(store, "0badcafe")
+        seen.append(store.epoch)
+        known = [epoch for epoch in seen if epoch is not None]
+        assert len({id(epoch) for epoch in known}) == len(known)
+
     def test_every_change_grows_the_generation(self) -> None:
         store = self.store()
         seen = [store.generation]

@@ -75,3 +75,38 @@ def test_heads_are_bounded():
         assert reader.head(interim).status == 102
     with pytest.raises(BadHead, match="interim"):
         reader.head(interim)
+
+
+def test_a_head_that_comes_again_is_the_same_one_and_any_other_is_read():
+    reader, heads = AnswerReader(), []
+    first = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: a\r\n\r\n"
+    for head in (first, first, first.replace(b"a\r", b"b\r"), first):
+        read_one = reader.head(head + b"abc")
+        assert read_one is not None and reader.expect(read_one, False) == 3
+        assert reader.body(reader.rest) == (b"abc", True)
+        heads.append(read_one)
+        reader.begin()
+    assert heads[0] is heads[1]
+    assert [one.fields.get(b"etag") for one in heads] == [b"a", b"a", b"b", b"a"]
+
+
+def test_a_head_that_comes_again_has_no_body_after_head_and_one_after_get():
+    reader = AnswerReader()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    for bodyless, payload in ((True, b""), (False, b"abc"), (True, b"")):
+        read_one = reader.head(head + payload)
+        assert read_one is not None
+        reader.expect(read_one, bodyless)
+        assert reader.body(reader.rest) == (payload, True)
+        assert reader.keep
+        reader.begin()
+
+
+def test_a_long_head_is_not_remembered():
+    reader = AnswerReader()
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + b"y" * 5000 + b"\r\n\r\n"
+    seen = []
+    for _ in range(2):
+        seen.append(reader.head(long))
+        reader.begin()
+    assert seen[0] is not seen[1]

@@ -291,3 +291,13 @@ class _Sink:
 
     def write(self, data: bytes) -> None:
         self.data += data
+
+
+def test_fields_that_come_again_are_the_same_and_a_long_head_is_not_kept() -> None:
+    line = bench(ok).send(GET, GET, b"GET /other HTTP/1.1\r\nHost: h\r\n\r\n", b"GET / HTTP/1.1\r\nHost: i\r\n\r\n")
+    first, again, elsewhere, other = line.requests
+    assert first.fields is again.fields is elsewhere.fields
+    assert (first.path, elsewhere.path) == (b"/a", b"/other")
+    assert other.fields is not first.fields and other.host == "i"
+    line.send(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 5000 + b"\r\n\r\n")
+    assert line.protocol._known is None
