@@ -13,7 +13,9 @@ from twisted.python import log
 
 _NAME = "twisted.internet.reactor"
 _EVENTS = 256
-"""The most events taken in one turn, so that timers are looked at between them when thousands of sockets are ready."""
+"""The most events taken in one poll, so that timers are looked at between them when thousands of sockets are ready."""
+_AGAIN = 16
+"""Polls in one turn of Twisted's loop, whose own part of a turn costs more than a short read does."""
 
 
 class SteadyEPollReactor(EPollReactor):
@@ -26,32 +28,49 @@ class LeanEPollReactor(SteadyEPollReactor):
     """The same without `callWithLogger`, which costs more than a short read does."""
 
     def doPoll(self, timeout: float | None) -> None:
-        """Wait at most `timeout` seconds (None: for ever) and serve what became ready."""
-        selectables: dict[int, Any] = self._selectables
-        try:
-            events = self._poller.poll(-1 if timeout is None else timeout, min(len(selectables), _EVENTS) or 1)
-        except OSError as failed:
-            if failed.errno == EINTR:
+        """Wait at most `timeout` seconds (None: for ever) and serve what became ready; then what is ready next, as long as
+        nothing else is due."""
+        for _ in range(_AGAIN):
+            _serve(self, timeout)
+            # Whatever Twisted's own loop does between two polls is looked after there.
+            if self.threadCallQueue or self._newTimedCalls or self._justStopped or not self._started:
                 return
-            raise
-        # Looked up before any is served: a descriptor that one handler closes may be another's by the end of the batch.
-        ready = [(selectables[fd], fd, event) for fd, event in events if fd in selectables]
-        for selectable, fd, event in ready:
-            if fd not in selectables or selectables[fd] is not selectable:
-                continue
-            if event != EPOLLIN and event != EPOLLOUT:
-                log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
-                continue
-            why: Any
-            try:
-                why = selectable.doRead() if event == EPOLLIN else selectable.doWrite()
-            except BaseException as raised:  # what Twisted's own loop does: log it, close that one connection, go on
-                log.err()
-                why = raised
-            if why:
-                self._disconnectSelectable(selectable, why, event == EPOLLIN)
+            timers = self._pendingTimedCalls
+            if not timers:
+                timeout = None
+            else:
+                timeout = timers[0].time - self.seconds()
+                if timeout <= 0:
+                    return
 
     doIteration = doPoll  # type: ignore[assignment]  # the same but for the argument's name, as in Twisted's own
+
+
+def _serve(reactor: Any, timeout: float | None) -> None:
+    """One poll, and what it found."""
+    selectables: dict[int, Any] = reactor._selectables
+    try:
+        events = reactor._poller.poll(-1 if timeout is None else timeout, min(len(selectables), _EVENTS) or 1)
+    except OSError as failed:
+        if failed.errno == EINTR:
+            return
+        raise
+    # Looked up before any is served: a descriptor that one handler closes may be another's by the end of the batch.
+    ready = [(selectables[fd], fd, event) for fd, event in events if fd in selectables]
+    for selectable, fd, event in ready:
+        if fd not in selectables or selectables[fd] is not selectable:
+            continue
+        if event != EPOLLIN and event != EPOLLOUT:
+            log.callWithLogger(selectable, reactor._doReadOrWrite, selectable, fd, event)
+            continue
+        why: Any
+        try:
+            why = selectable.doRead() if event == EPOLLIN else selectable.doWrite()
+        except BaseException as raised:  # what Twisted's own loop does: log it, close that one connection, go on
+            log.err()
+            why = raised
+        if why:
+            reactor._disconnectSelectable(selectable, why, event == EPOLLIN)
 
 
 def install_or_adapt(fast: bool) -> str | None:

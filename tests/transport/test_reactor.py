@@ -112,3 +112,53 @@ def test_a_handler_that_fails_loses_its_own_connection_only():
         reactor.run()
     """)
     assert said[:2] == ["ValueError", "good"]
+
+
+def test_a_busy_loop_keeps_its_timers_hears_other_threads_and_stops_when_asked():
+    said = run("""
+        import socket, threading, time
+        from edge.transport.reactor import install_or_adapt
+        install_or_adapt(True)
+        from twisted.internet import reactor
+        from twisted.internet.protocol import Factory, Protocol
+        from twisted.logger import globalLogPublisher
+
+        failed = []
+        globalLogPublisher.addObserver(lambda event: failed.append(event) if "log_failure" in event else None)
+
+        class Echo(Protocol):
+            def dataReceived(self, data):
+                self.transport.write(data)
+
+        def talk(port):
+            with socket.create_connection(("127.0.0.1", port)) as made:
+                while not ended:
+                    made.sendall(b"x" * 100)
+                    made.recv(100)
+
+        ended = []
+        factory = Factory.forProtocol(Echo)
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1").getHost().port
+        threads = [threading.Thread(target=talk, args=(port,), daemon=True) for _ in range(4)]
+        late, called, soon = [], [], []
+
+        def tick(due):
+            late.append(time.monotonic() - due)
+            reactor.callLater(0, soon.append, True)
+            if len(late) < 50:
+                reactor.callLater(0.01, tick, time.monotonic() + 0.01)
+            else:
+                threading.Thread(target=reactor.callFromThread, args=(finish,)).start()
+
+        def finish():
+            called.append(True)
+            ended.append(True)
+            reactor.stop()
+
+        reactor.callWhenRunning(lambda: [each.start() for each in threads])
+        reactor.callLater(0.01, tick, time.monotonic() + 0.01)
+        began = time.monotonic()
+        reactor.run()
+        print(sorted(late)[25] < 0.05, len(called), len(soon) >= 49, time.monotonic() - began < 30, failed)
+    """)
+    assert said == ["True", "1", "True", "True", "[]"]
