@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -45,6 +46,8 @@ class Person:
         import fcntl
 
         fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+        # Where the tests run in the background of a script, it would be ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def sees(self, text: str, seconds: float = 20.0) -> str:
         """What came on screen up to `text`, which must come; the rest waits for the next look."""
