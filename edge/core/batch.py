@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from edge.core.headers import Pair
 
@@ -12,13 +12,15 @@ _colon: Final = b": ".join
 class Block:
     """Fields that are sent again and again, with their lines as HTTP/1.1 writes them."""
 
-    __slots__ = ("checked", "lines", "pairs")
+    __slots__ = ("checked", "lines", "notes", "pairs")
 
     def __init__(self, pairs: Iterable[Pair]) -> None:
         self.pairs = tuple(pairs)
         self.lines = lines(self.pairs)
         self.checked = False
         """Whether whoever sends them has found that they can be."""
+        self.notes: dict[Any, Any] = {}
+        """As `Fields.notes`: what was worked out of them, by whoever did."""
 
 
 class Batch:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Hashable
-from typing import Final
+from typing import Final, cast
 
 from edge.core.exchange import Arrival, Outcome, Session
 from edge.observe.fields_shown import answered, asked, chosen
@@ -10,6 +10,7 @@ from edge.observe.quoting import keep, known, quoted, scrubbed, shown, text, uni
 
 LONGEST_TARGET: Final = 2048
 LONGEST_NAME: Final = 255
+LONGEST_NOTED: Final = 1024
 _TLS: Final = {"HTTP/2.0": ',"tls":{"proto":"h2"}', "HTTP/1.1": ',"tls":{"proto":"http/1.1"}'}
 _BARE_TLS: Final = ',"tls":{}'
 
@@ -23,10 +24,6 @@ def json_line(outcome: Outcome) -> str:
     if "_" in request_id:
         request_id = scrubbed(request_id)
     # What clients and services repeat is put together once: the fewer parts a line has, the less it costs.
-    head = (
-        arrival.peer, arrival.client, arrival.protocol, arrival.method, arrival.host, arrival.target, arrival.tls, arrival.secure,
-        *chosen(arrival.fields),
-    )  # fmt: skip
     key = None if caller is None else caller.key
     where = (
         "" if key is None else key.user, "" if key is None else key.id, "" if route is None else route.service,
@@ -37,12 +34,36 @@ def json_line(outcome: Outcome) -> str:
         told = f'"Content-Length":["{length}"],{told}' if told else f'"Content-Length":["{length}"]'
     return (
         f'{{"level":"info","ts":{arrival.at:.3f},"logger":"http.log.access","msg":"handled request","request":{{'
-        f'"id":{quoted(request_id)}{known.get(head) or _head(head, arrival)},"bytes_read":{outcome.received},'
+        f'"id":{quoted(request_id)}{_noted_head(arrival)},"bytes_read":{outcome.received},'
         f'"duration":{outcome.seconds:.6f},"size":{outcome.sent},"status":{outcome.status},'
         f'"resp_headers":{{{told}}},"units":{units_text(units) if units else "{}"},'
         f'"ttft":{"null" if first is None else f"{first:.6f}"},"queue":{f"{queued:.6f}" if queued else "0.000000"},'
         f'"overhead":{"null" if overhead is None else f"{overhead:.6f}"}{known.get(where) or _where(where)}'
     )
+
+
+def _noted_head(arrival: Arrival) -> str:
+    """`_head`, put together once for a head that comes again on its connection."""
+    notes = arrival.fields.notes
+    noted = notes.get(json_line)
+    if (
+        noted is not None
+        and noted[0] == arrival.target
+        and noted[1] == arrival.method
+        and noted[2] is arrival.peer
+        and noted[3] is arrival.tls
+        and noted[4] == (arrival.client, arrival.protocol, arrival.host, arrival.secure)
+    ):
+        return cast("str", noted[5])
+    head = (
+        arrival.peer, arrival.client, arrival.protocol, arrival.method, arrival.host, arrival.target, arrival.tls, arrival.secure,
+        *chosen(arrival.fields),
+    )  # fmt: skip
+    made = known.get(head) or _head(head, arrival)
+    if len(made) <= LONGEST_NOTED:
+        also = (arrival.client, arrival.protocol, arrival.host, arrival.secure)
+        notes[json_line] = (arrival.target, arrival.method, arrival.peer, arrival.tls, also, made)
+    return made
 
 
 def _head(mark: Hashable, arrival: Arrival) -> str:

@@ -5,10 +5,11 @@ Heads with the same field names in the same order are shown alike, so that what 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import field, frozen
 
+from edge.core.batch import Batch
 from edge.core.headers import Fields, Pair
 from edge.observe.quoting import keep, known, quoted, shown
 
@@ -77,6 +78,15 @@ def _lows(names: Sequence[str]) -> dict[bytes, str]:
 
 
 _ASKED: Final = _Planner(_lows(SHOWN), _lows(HIDDEN))
+_UNSHOWN: Final = frozenset(
+    {b"X-Request-Id", b"X-Aigate-Overhead-Ms", b"X-Aigate-Model", b"x-aigate-key-expires"}
+    | {
+        b"x-ratelimit-%b-%b" % (what, of)
+        for what in (b"limit", b"remaining", b"reset")
+        for of in (b"requests", b"tokens")
+    }
+)
+"""What the gate adds to most answers, and no line shows."""
 _ANSWERED: Final = _Planner(_lows(ANSWERED), _lows(UNTOLD))
 
 
@@ -96,7 +106,16 @@ def asked(fields: Fields) -> tuple[str, int]:
 
 def answered(told: Iterable[Pair]) -> str:
     """The members of `resp_headers`, of a head as it was sent."""
-    pairs = tuple(told)
+    if type(told) is Batch and _UNSHOWN.issuperset(map(_names, told.rest)):
+        notes = told.block.notes
+        made = notes.get(answered)
+        if made is None:
+            made = notes[answered] = _answered(told.block.pairs)
+        return cast("str", made)
+    return _answered(tuple(told))
+
+
+def _answered(pairs: Sequence[Pair]) -> str:
     names = tuple(map(_names, pairs))
     plan = _ANSWERED.plans.get(names) or _ANSWERED.make(names)
     values = plan.values

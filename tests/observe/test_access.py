@@ -4,7 +4,9 @@ import re
 import pytest
 from attrs import evolve
 
+from edge.core.batch import Batch, Block
 from edge.core.exchange import Session
+from edge.core.headers import fields
 from edge.observe.access import LONGEST_TARGET, common_line, json_line
 from tests.observe.made import ANSWER, AT, ROUTE, arrival, by, outcome, refused
 
@@ -172,3 +174,39 @@ def test_what_is_remembered_is_bounded():
     for number in range(fields_shown.PLANS + 10):
         json_line(outcome(arrival(pairs=[(b"X-%d" % number, b"")])))
     assert len(fields_shown._ASKED.plans) <= fields_shown.PLANS
+
+
+def test_a_head_that_is_shown_again_tells_who_sent_it_this_time():
+    one = fields([("User-Agent", "x"), ("Host", "gate.lan")])
+    shown = [
+        json.loads(json_line(outcome(arrival(target, fields=one, peer=peer, client=client, method=method))))["request"]
+        for target, peer, client, method in (
+            (b"/a", "192.0.2.1", "192.0.2.1", "GET"),
+            (b"/a", "192.0.2.2", "192.0.2.2", "GET"),
+            (b"/a", "192.0.2.2", "198.51.100.1", "GET"),
+            (b"/b", "192.0.2.2", "198.51.100.1", "GET"),
+            (b"/b", "192.0.2.2", "198.51.100.1", "POST"),
+            (b"/b", "192.0.2.2", "198.51.100.1", "POST"),
+        )
+    ]
+    assert [(each["uri"], each["remote_ip"], each["client_ip"], each["method"]) for each in shown] == [
+        ("/a", "192.0.2.1", "192.0.2.1", "GET"),
+        ("/a", "192.0.2.2", "192.0.2.2", "GET"),
+        ("/a", "192.0.2.2", "198.51.100.1", "GET"),
+        ("/b", "192.0.2.2", "198.51.100.1", "GET"),
+        ("/b", "192.0.2.2", "198.51.100.1", "POST"),
+        ("/b", "192.0.2.2", "198.51.100.1", "POST"),
+    ]
+
+
+def test_what_is_added_to_a_known_answer_is_shown_where_it_is_worth_it():
+    block = Block([(b"Content-Type", b"text/plain"), (b"Set-Cookie", b"secret")])
+    quiet = Batch(block, [(b"X-Request-Id", b"1")])
+    told = Batch(block, [(b"X-Request-Id", b"2"), (b"Retry-After", b"7")])
+    seen = [json.loads(json_line(outcome(answer=answer)))["resp_headers"] for answer in (quiet, told, quiet)]
+    assert seen[0] == seen[2] == {"Content-Type": ["text/plain"], "Set-Cookie": ["REDACTED"], **length(seen[0])}
+    assert seen[1]["Retry-After"] == ["7"]
+
+
+def length(shown):
+    return {name: value for name, value in shown.items() if name == "Content-Length"}
