@@ -15,6 +15,8 @@ from edge.wire.irequest import WebRequest
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REMEMBERED: Final = 4096
 """Bytes; the last head of a connection is remembered up to this size."""
+_FORGOTTEN: Final = 5.0
+"""Seconds of silence after which it is not any more."""
 _LAST_WORD: Final = 1.0
 """Seconds in which a client that was too slow may read that it was."""
 
@@ -231,6 +233,9 @@ class Http1(Answering):
                     self._refuse(Refusal("request-timeout", "The head did not arrive in time."))
                 else:
                     self._close()
+            elif self._known is not None and now >= self._deadline - self._limits.idle + _FORGOTTEN:
+                # A crowd that idles should cost little, and a key need not be held for long.
+                self._known = None
         elif state in (BODY, DISCARD) and not self._stopped:
             self._check_upload(now)
         if self._state in (BODY, NEXT, DISCARD, TUNNEL):

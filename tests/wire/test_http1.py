@@ -301,3 +301,14 @@ def test_fields_that_come_again_are_the_same_and_a_long_head_is_not_kept() -> No
     assert other.fields is not first.fields and other.host == "i"
     line.send(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 5000 + b"\r\n\r\n")
     assert line.protocol._known is None
+
+
+def test_what_is_remembered_of_a_connection_is_forgotten_while_it_idles() -> None:
+    line = bench(ok, idle=60.0).send(GET)
+    line.clock.advance(4)
+    assert line.protocol._known is not None
+    line.clock.advance(3)
+    assert line.protocol._known is None
+    assert not line.closed
+    line.send(GET)
+    assert line.out().endswith(b"hello")
