@@ -38,11 +38,6 @@ class Batch:
     def __len__(self) -> int:
         return len(self.block.pairs) + len(self.rest)
 
-    @property
-    def lines(self) -> bytes:
-        """All of them as HTTP/1.1 writes them."""
-        return self.block.lines + lines(self.rest)
-
 
 def lines(pairs: Iterable[Pair]) -> bytes:
     """Fields as HTTP/1.1 writes them, each line with its end; b"" for none."""

@@ -11,7 +11,7 @@ def test_fields_are_written_in_order_each_with_its_end():
 def test_a_batch_is_its_block_and_what_was_added():
     batch = Batch(Block(PAIRS[:2]), PAIRS[2:])
     assert list(batch) == PAIRS and len(batch) == 3
-    assert batch.lines == lines(PAIRS)
+    assert lines(batch) == lines(PAIRS)
 
 
 def test_a_block_is_not_changed_by_the_list_that_it_was_made_of():
