@@ -18,10 +18,12 @@ from edge.assemble.watching import Observed, observed
 from edge.config.schema import Config
 from edge.core.attempts import Attempt
 from edge.core.exchange import Outcome, Session
-from tests.observe.made import ANSWER, arrival, attempt, outcome
+from edge.core.headers import Fields
+from tests.observe.made import ANSWER, FIELDS, arrival, attempt, outcome
 
 SECOND = 1000
 """Requests between two writings of the record of use, which come every second."""
+CONNECTIONS = 32
 Work = Callable[[], object]
 
 
@@ -29,8 +31,15 @@ def requests(ai: bool) -> tuple[list[Outcome], list[Attempt]]:
     """What one second brings; `ai` for requests that cost tokens."""
     about = {} if ai else {"units": {}, "model": None, "queued": 0.0}
     tls = Session(772, 0x1301, True, "h2", b"gate.lan")
+    # What comes again on a kept connection are the same fields.
+    kept = [Fields(FIELDS) for _ in range(CONNECTIONS)]
     heads = [
-        arrival(b"/chat/api/v1/chat/completions", id=f"6f0e9a52-7b1c-4d7e-9b3a-{number:012x}", tls=tls)
+        arrival(
+            b"/chat/api/v1/chat/completions",
+            id=f"6f0e9a52-7b1c-4d7e-9b3a-{number:012x}",
+            tls=tls,
+            fields=kept[number % CONNECTIONS],
+        )
         for number in range(SECOND)
     ]
     made = [
