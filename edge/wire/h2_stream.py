@@ -190,6 +190,8 @@ class Stream(Upload):
             length = None
         self._bodyless = bodyless = verb == "HEAD" or status == 204 or status == 304
         self._sender.answer(self, encode_head(status, pairs, length), b"" if bodyless else data, last)
+        if self.closed:
+            self.request = None
         self._press()
 
     def send(self, data: bytes) -> None:
@@ -222,10 +224,13 @@ class Stream(Upload):
     def end(self) -> None:
         if not self.closed and not self.ending:
             self._sender.data(self, b"", True)
+        if self.closed:
+            self.request = None
 
     def abort(self) -> None:
         if not self.closed:
             self._connection.reset(self, INTERNAL_ERROR)
+            self.request = None
 
     def inform(self, status: int, pairs: Iterable[Pair]) -> None:
         if self.closed or self.head is not None:

@@ -259,6 +259,9 @@ class Http2(Protocol):
         if self.streams.pop(stream.id, None) is None:
             return
         stream.let_go()
+        if stream.request is not None and stream.request.finished:
+            # Each refers to the other, and would stay until the garbage collector comes by.
+            stream.request = None
         self.remember(stream.id, by_us)
         if not self.streams:
             self._idle_since = self.now()

@@ -431,3 +431,29 @@ def test_what_a_client_left_behind_is_freed_without_the_garbage_collector():
         assert [one() for one in left] == [None, None]
     finally:
         gc.enable()
+
+
+def test_what_was_answered_is_freed_without_the_garbage_collector():
+    import gc
+    import weakref
+
+    gc.collect()
+    gc.disable()
+    try:
+        raw = Raw()
+        left = []
+        for number in (1, 3, 5):
+            raw.send(raw.headers(number))
+            request = raw.hand.requests.pop()
+            left.append(weakref.ref(request))
+            if number == 1:
+                request.reply(200, [], b"whole")
+            elif number == 3:
+                request.begin(200, [], None, b"a", False)
+                request.end()
+            else:
+                request.abort()
+            del request
+        assert [one() for one in left] == [None, None, None]
+    finally:
+        gc.enable()
