@@ -29,7 +29,7 @@ run: $(VENV)/.installed ## Install into .venv and start the gate in the foregrou
 
 test: $(if $(filter true,$(CI)),test-deps) ## Run every test; those whose server is missing skip and tell the cure
 	@$(MAKE) --no-print-directory $(VENV)/.tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(RETRY) -q -ra -m "not real and not soak" $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(RETRY) -q -raR -m "not real and not soak" $(TESTS) $(ARGS)
 
 test-deps: ## Install the servers and clients that tests use (Debian packages, as root)
 	@tests/deps.sh

@@ -1,6 +1,8 @@
 """HTTP/2 as bytes: frames by hand, and the h2 library where it is lenient enough for what a test wants to send."""
 
+import select
 import time
+from collections.abc import Callable
 
 import h2.config
 import h2.connection
@@ -93,6 +95,28 @@ class Frames:
             if not self.take():
                 break
         return self.client.ended
+
+    def flood(self, block: Callable[[], bytes], seconds: float, patience: float) -> str:
+        """Sends blocks for a while and reads meanwhile; how the connection ended, `waiting` where it did not.
+
+        In one thread: two that use one connection of OpenSSL's at a time may crash the process.
+        """
+        line, begun = self.client.line, time.monotonic()
+        left = b""
+        line.settimeout(0.01)
+        while (passed := time.monotonic() - begun) < patience:
+            if passed < seconds:
+                left = left or block()
+                try:
+                    left = left[line.send(left[:16384]) :]
+                except TimeoutError:
+                    pass
+                except OSError:
+                    seconds = 0
+            readable = line.pending() or select.select([line], [], [], 0 if passed < seconds else 0.05)[0]
+            if readable and not self.take() and self.client.ended != "waiting":
+                break
+        return self.client.ended or "waiting"
 
     def code(self, kind: int = GOAWAY) -> int | None:
         """The error code of the last GOAWAY or RST_STREAM that was seen."""

@@ -149,21 +149,7 @@ def test_a_flood_ends_its_own_connection_and_delays_nobody(gate: Gate, rogue: Ro
 
     def attack() -> None:
         talk = Frames(gate)
-        ended = threading.Event()
-
-        def flood() -> None:
-            begun = time.monotonic()
-            while time.monotonic() - begun < 3 and not ended.is_set():
-                try:
-                    talk.send(FLOODS[name](talk))
-                except OSError:
-                    break
-
-        flooder = threading.Thread(target=flood)
-        flooder.start()
-        how = talk.ended(5)
-        ended.set()
-        flooder.join(10)
+        how = talk.flood(lambda: FLOODS[name](talk), seconds=3, patience=5)
         assert how != "waiting", how
         assert talk.code() in (11, 1, None), talk.code()
 
