@@ -31,8 +31,9 @@ CHARACTERS_PER_TOKEN: Final = 4
 BYTES_PER_AUDIO_SECOND: Final = 16_000
 """The estimate of a recording whose length nobody tells: 128 kbit/s."""
 
-_NAME: Final = re.compile(rb'[{,\s]"(usage|prompt_eval_count|eval_count|duration)"\s*:\s*')
-_MODEL: Final = re.compile(rb'[{,\s]"model"\s*:\s*"([^"\\\x00-\x1f]{1,128})"')
+# What stands before a name is asked for after its first bytes, which the engine finds much faster.
+_NAME: Final = re.compile(rb'"(?<=[{,\s]")(usage|prompt_eval_count|eval_count|duration)"\s*:\s*')
+_MODEL: Final = re.compile(rb'"model"(?<=[{,\s]"model")\s*:\s*"([^"\\\x00-\x1f]{1,128})"')
 START: Final = 4096
 """Bytes at the beginning of an answer in which its model is looked for."""
 _NUMBER: Final = re.compile(rb"-?\d{1,15}(?:\.\d{1,15})?")
@@ -40,6 +41,7 @@ _GATES: Final[Mapping[str, tuple[bytes, ...]]] = {
     "tokens": (b'usage"', b'eval_count"'),
     "transcription": (b'usage"', b'duration"'),
 }
+_BRACE: Final = 0x7B
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -67,7 +69,7 @@ class Meter:
         self._units = units
         self._fields = fields
         self._length = length
-        self._content_type = (content_type or b"").partition(b";")[0].strip().lower()
+        self._content_type = content_type or b""
         self._gates = _GATES.get(units, ())
         self._bytes = 0
         self._lines = 0
@@ -81,7 +83,7 @@ class Meter:
 
     def feed(self, chunk: bytes) -> None:
         """Look at a chunk; never raises."""
-        if self._bytes < START:
+        if self._bytes < START and not self.model:
             self._named(chunk)
         self._bytes += len(chunk)
         if not self._gates:
@@ -89,26 +91,21 @@ class Meter:
                 self._carry += chunk[:HEAD]
             return
         self._lines += chunk.count(b"\n")
-        if not self._open:
-            seam = self._carry + chunk[:EDGE]
-            for gate in self._gates:
-                if gate in chunk or gate in seam:
-                    break
-            else:
-                self._carry = chunk[-EDGE:] if len(chunk) >= EDGE else seam[-EDGE:]
-                return
+        if len(chunk) <= PIECE:
+            self._look(chunk)
+            return
         for at in range(0, len(chunk), PIECE):
             self._look(chunk[at : at + PIECE])
 
     def _named(self, chunk: bytes) -> None:
         """Look for the model in the beginning of an answer."""
-        if self.model or self._units != "tokens":
+        if self._units != "tokens":
             return
-        self._start = (self._start + chunk)[:START]
-        if found := _MODEL.search(self._start):
+        start = (self._start + chunk)[:START]
+        found = _MODEL.search(start)
+        if found is not None:
             self.model = found[1].decode("utf-8", "replace")
-        if found or len(self._start) == START:
-            self._start = b""
+        self._start = b"" if found is not None or len(start) == START else start
 
     @property
     def told(self) -> bool:
@@ -141,11 +138,14 @@ class Meter:
 
     def _tokens(self, complete: bool) -> Mapping[str, float]:
         found = self._found
-        prompt = found.get("prompt_tokens", found.get("prompt_eval_count"))
-        if prompt is None and "input_tokens" in found:
-            prompt = found["input_tokens"]
-            prompt += found.get("cache_creation_input_tokens", 0) + found.get("cache_read_input_tokens", 0)
-        answer = found.get("completion_tokens", found.get("output_tokens", found.get("eval_count")))
+        prompt, answer = found.get("prompt_tokens"), found.get("completion_tokens")
+        if prompt is None:
+            prompt = found.get("prompt_eval_count")
+            if prompt is None and "input_tokens" in found:
+                prompt = found["input_tokens"]
+                prompt += found.get("cache_creation_input_tokens", 0) + found.get("cache_read_input_tokens", 0)
+        if answer is None:
+            answer = found.get("output_tokens", found.get("eval_count"))
         if prompt is None and answer is None and "total_tokens" in found:
             prompt = found["total_tokens"]
         if prompt is None:
@@ -158,53 +158,60 @@ class Meter:
 
     def _estimate(self) -> int:
         """Tokens of an answer that tells nothing: an event or a line each, else a quarter of its bytes."""
-        if self._content_type == b"text/event-stream":
+        kind = self._content_type.partition(b";")[0].strip().lower()
+        if kind == b"text/event-stream":
             return ceil(self._lines / 2)
-        if self._content_type in (b"application/x-ndjson", b"application/ndjson", b"application/jsonl"):
+        if kind in (b"application/x-ndjson", b"application/ndjson", b"application/jsonl"):
             return self._lines
         return ceil(self._bytes / CHARACTERS_PER_TOKEN)
 
     def _look(self, piece: bytes) -> None:
         """Decode what follows each name in a piece; hold on to a name whose value has not come whole."""
-        held = (self._open or self._carry) + piece
-        if self._open and b"}" not in piece and len(held) <= OBJECT:
-            # Neither an object nor the number before its end is whole without one.
-            self._open = held
-            return
-        at = 0 if self._open else self._first(held)
-        self._open = b""
+        if self._open:
+            held, at = self._open + piece, 0
+            if b"}" not in piece and len(held) <= OBJECT:
+                # Neither an object nor the number before its end is whole without one.
+                self._open = held
+                return
+            self._open = b""
+        else:
+            held = self._carry + piece
+            # The expression need not look at what stands before the names, which is most of an answer.
+            first = size = len(held)
+            for gate in self._gates:
+                seen = held.find(gate, 0, first)
+                if seen >= 0:
+                    first = seen
+            if first == size:
+                self._carry = held[-EDGE:]
+                return
+            at = first - EDGE // 2 if first > EDGE // 2 else 0
         while match := _NAME.search(held, at):
-            ended = self._value(match[1].decode(), held, match.end())
+            ended = self._value(match[1], held, match.end())
             if ended is None:
                 if len(held) - match.start() <= OBJECT and self._tries < TRIES:
                     self._tries += 1
-                    self._open = held[match.start() :]
+                    # The byte before the name belongs to it.
+                    self._open = held[match.start() - 1 :]
                     return
                 ended = match.end()
             self._tries = 0
             at = ended
         self._carry = held[max(at, len(held) - EDGE) :]
 
-    def _first(self, held: bytes) -> int:
-        """Where the expression need not look before: most of a chunk stands before the names."""
-        seen = [at for gate in self._gates if (at := held.find(gate)) >= 0]
-        return max(0, min(seen, default=0) - EDGE // 2)
-
-    def _value(self, name: str, held: bytes, at: int) -> int | None:
+    def _value(self, name: bytes, held: bytes, at: int) -> int | None:
         """Note the number or object at an offset; where it ends, or None where its end has not come yet."""
         if at >= len(held):
             return None
-        if held[at : at + 1] != b"{":
-            number = _NUMBER.match(held, at)
-            if number is None:
-                return at
-            if number.end() == len(held):
-                return None
-            self._note(name, float(number[0]))
-            return number.end()
-        if name != "usage":
+        if held[at] == _BRACE:
+            return self._usage(held, at) if name == b"usage" else at
+        number = _NUMBER.match(held, at)
+        if number is None:
             return at
-        return self._usage(held, at)
+        if number.end() == len(held):
+            return None
+        self._note(name.decode("ascii"), float(number[0]))
+        return number.end()
 
     def _usage(self, held: bytes, at: int) -> int | None:
         text = held[at : at + OBJECT].decode("latin-1")
@@ -214,11 +221,12 @@ class Meter:
             # Cut off, most often: the caller knows how long to wait for the rest.
             return None
         for name, value in usage.items():
-            if type(value) in (int, float):
+            if type(value) is int or type(value) is float:
                 self._note(name, value)
-        return at + int(length)
+        return at + length
 
     def _note(self, name: str, value: float) -> None:
         # A stream tells its count again and again, growing: the largest is the last.
-        if 0 <= value < 1e15 and len(self._found) < 64:
-            self._found[name] = max(value, self._found.get(name, 0))
+        found = self._found
+        if found.get(name, 0) <= value < 1e15 and len(found) < 64:
+            found[name] = value

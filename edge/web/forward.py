@@ -250,21 +250,23 @@ class Forward:
         if answer.code < 300 and self._is_judged_list(request):
             drive(self._hand_back_list(request, answer, outward), lambda failure: self._failed(request, failure))
             return
-        meter = None
-        if request.rule.units and answer.code < 400:
-            meter = self._meter(request, answer.fields.get(b"content-type") or b"")
+        meter = _meter(request, answer) if request.rule.units and answer.code < 400 else None
+        whole = answer.whole
+        length = None if answer.length is UNKNOWN_LENGTH else answer.length
+        if whole is not None and not request.early:
+            back = self.passing.back(request, answer.fields, outward)
+            request.gone = None
+            if meter is not None:
+                meter.feed(whole)
+                _book(request, meter, True)
+            request.begin(answer.code, back, length, whole, True, answer.phrase)
+            return
+        if meter is not None:
+            request.endings.append(partial(_book_end, request, meter))
         if request.early:
             self._go_on(request, answer, outward, meter)
             return
-        back = self.passing.back(request, answer.fields, outward)
-        length = None if answer.length is UNKNOWN_LENGTH else answer.length
-        if answer.whole is not None:
-            request.gone = None
-            if meter is not None:
-                meter.feed(answer.whole)
-            request.begin(answer.code, back, length, answer.whole, True, answer.phrase)
-            return
-        request.respond(answer.code, back, length, answer.phrase)
+        request.respond(answer.code, self.passing.back(request, answer.fields, outward), length, answer.phrase)
         content_type = answer.fields.get(b"content-type") or b""
         answer.deliverBody(Relay(request, content_type, outward.refusal, meter))
 
@@ -281,22 +283,6 @@ class Forward:
             return False
         caller = request.exchange.caller
         return caller is not None and bool(caller.key.models)
-
-    def _meter(self, request: Request, content_type: bytes) -> Meter:
-        """Counts what the answer costs as it passes; the count is in the books before anybody reads them."""
-        ledger = request.ledger
-        length = request.body.length
-        sent = length if isinstance(length, int) else request.body.received
-        meter = Meter(request.rule.units, ledger.fields, sent, content_type)
-
-        def counted() -> None:
-            ledger.units = dict(meter.result(request.finished_well))
-            ledger.job = meter.job
-            if request.exchange.model is None and meter.model:
-                request.exchange = request.exchange.asking(meter.model)
-
-        request.endings.append(counted)
-        return meter
 
     def _go_on(self, request: Request, answer: Answer, outward: Outward, meter: Meter | None) -> None:
         """Goes on with an answer whose head went out while its request waited."""
@@ -316,6 +302,26 @@ class Forward:
         held.done.addErrback(lambda _: None)
         answer.deliverBody(held)
         held.cancel(Failure(ConnectionAborted()))
+
+
+def _meter(request: Request, answer: Answer) -> Meter:
+    """Counts what an answer costs."""
+    length = request.body.length
+    sent = length if isinstance(length, int) else request.body.received
+    return Meter(request.rule.units, request.ledger.fields, sent, answer.fields.get(b"content-type"))
+
+
+def _book(request: Request, meter: Meter, complete: bool) -> None:
+    """Writes what was counted into the books, before anybody reads them."""
+    ledger = request.ledger
+    ledger.units = meter.result(complete)
+    ledger.job = meter.job
+    if meter.model and request.exchange.model is None:
+        request.exchange = request.exchange.asking(meter.model)
+
+
+def _book_end(request: Request, meter: Meter) -> None:
+    _book(request, meter, request.finished_well)
 
 
 def _inform(request: Request, status: int, pairs: Sequence[Pair]) -> None:

@@ -64,8 +64,11 @@ class Passing:
         exchange = request.exchange
         fields, caller, route = request.fields, exchange.caller, exchange.route
         own: list[Pair] = [(b"X-Request-Id", exchange.arrival.id.encode("ascii"))]
-        # A packed answer could not be counted.
-        counted = bool(request.rule.units) and any(getattr(grant, "levels", ()) for grant in request.grants)
+        counted = False
+        if request.rule.units:
+            for grant in request.grants:
+                # A packed answer could not be counted.
+                counted = counted or bool(getattr(grant, "levels", ()))
         key = caller.key if caller is not None else None
         noted = fields.notes.get(self)
         if (
@@ -73,14 +76,15 @@ class Passing:
             and noted[0] is server
             and noted[1] is route
             and noted[2] is key
-            and noted[3] == (listed, counted)
+            and noted[3] is listed
+            and noted[4] is counted
         ):
-            return Batch(noted[4], own)
+            return Batch(noted[5], own)
         pairs = self._on(request, server, NOT_ASKED if listed else _PACKED if counted else frozenset())
         if self.trace is not None:
             return Batch(_EMPTY, [*traced(pairs, fields, self.trace(exchange.arrival)), *own])
         block = Block(pairs)
-        fields.notes[self] = (server, route, key, (listed, counted), block)
+        fields.notes[self] = (server, route, key, listed, counted, block)
         return Batch(block, own)
 
     def _on(self, request: Request, server: Place, dropped: frozenset[bytes]) -> list[Pair]:
