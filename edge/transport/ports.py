@@ -11,8 +11,8 @@ from twisted.python import log as twisted_log
 from edge.transport.crowd import Crowd
 from edge.transport.tcp import LeanServer, LeanUNIXServer, prepare
 
-ACCEPTS = 64
-"""Connections accepted in one turn; more wait for the next, behind those that are open."""
+ACCEPTS = 16
+"""Connections accepted in one round; more wait for the next, behind those that are open."""
 
 REST = 0.1
 """Seconds without accepting after the system refused a descriptor or memory; clients wait in the backlog meanwhile."""
@@ -90,7 +90,7 @@ class _Accepting:
     log = Logger()
     _silent_until = float("-inf")
     _turn = 1
-    # How many are accepted before the others have their turn: twice as many after a turn in which there were enough,
+    # How many are accepted before the others have their turn: twice as many after one in which there were enough,
     # so that one that comes alone costs no second question.
 
     def doRead(self: Any) -> None:

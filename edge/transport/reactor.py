@@ -3,6 +3,7 @@
 import sys
 import time
 from errno import EINTR
+from functools import partial
 from select import EPOLLIN, EPOLLOUT
 from types import MethodType
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
 from twisted.python import log
+
+from edge.transport.round import ROUND
 
 _NAME = "twisted.internet.reactor"
 _EVENTS = 256
@@ -57,20 +60,25 @@ def _serve(reactor: Any, timeout: float | None) -> None:
         raise
     # Looked up before any is served: a descriptor that one handler closes may be another's by the end of the batch.
     ready = [(selectables[fd], fd, event) for fd, event in events if fd in selectables]
-    for selectable, fd, event in ready:
-        if fd not in selectables or selectables[fd] is not selectable:
-            continue
-        if event != EPOLLIN and event != EPOLLOUT:
-            log.callWithLogger(selectable, reactor._doReadOrWrite, selectable, fd, event)
-            continue
-        why: Any
-        try:
-            why = selectable.doRead() if event == EPOLLIN else selectable.doWrite()
-        except BaseException as raised:  # what Twisted's own loop does: log it, close that one connection, go on
-            log.err()
-            why = raised
-        if why:
-            reactor._disconnectSelectable(selectable, why, event == EPOLLIN)
+    ROUND.serve(ready, partial(_one, reactor))
+
+
+def _one(reactor: Any, selectable: Any, fd: int, event: int) -> None:
+    """Serve one descriptor, unless it went since it was ready."""
+    selectables: dict[int, Any] = reactor._selectables
+    if fd not in selectables or selectables[fd] is not selectable:
+        return
+    if event != EPOLLIN and event != EPOLLOUT:
+        log.callWithLogger(selectable, reactor._doReadOrWrite, selectable, fd, event)
+        return
+    why: Any
+    try:
+        why = selectable.doRead() if event == EPOLLIN else selectable.doWrite()
+    except BaseException as raised:  # what Twisted's own loop does: log it, close that one connection, go on
+        log.err()
+        why = raised
+    if why:
+        reactor._disconnectSelectable(selectable, why, event == EPOLLIN)
 
 
 def install_or_adapt(fast: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""Lean sockets: a write goes out at once when nothing is queued, a read goes through one shared buffer.
+"""Lean sockets: a write goes out by the end of the round when nothing is queued, a read goes through one shared buffer.
 
 They are Twisted's own transports with two methods replaced; closing, aborting, producers, half-close and errors stay
 Twisted's. An error met while writing at once is never reported from inside `write`: the bytes are queued and the
@@ -18,11 +18,16 @@ from twisted.internet.error import getConnectError
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from edge.transport.round import ROUND
+
 QUEUE = 64 * 1024
 """Bytes queued on a socket above which its producer is paused."""
 
 SEND = 320 * 1024
 """The most bytes handed to the kernel in one go, so that one large answer does not hold up the others."""
+
+HOLD = 16 * 1024
+"""The most bytes that a connection holds until the end of a round; more is sent at once."""
 
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -87,6 +92,8 @@ class Lean(_Base):
     """Whether the protocol takes what came out of INCOMING itself: `bufferReceived(count)`."""
     _broken = False
     _reading = False
+    held = False
+    """Whether what is queued waits for the end of the round."""
 
     def _own(self) -> None:
         """Make the instance's own what each read and write asks: CPython 3.11 remembers where those are, not a class's."""
@@ -97,6 +104,7 @@ class Lean(_Base):
         self.producer = None
         self.dataBuffer = b""
         self._writeDisconnected = False
+        self.held = False
 
     def doRead(self) -> Any:
         """Read once, at most 256 KiB; what is left waits for the next turn, so that every socket gets its own."""
@@ -132,6 +140,8 @@ class Lean(_Base):
         """Close now, or when what is queued has gone out."""
         if not self.connected or self._aborting or self.producer is not None:
             return
+        if self.held:
+            self.release()
         if self.dataBuffer or self._tempDataBuffer:
             self.stopReading()
             self.startWriting()
@@ -142,18 +152,51 @@ class Lean(_Base):
             log.err(None, "while closing a connection")
 
     def write(self, data: bytes) -> None:
-        """Send now what the kernel takes now, queue the rest; `data` is bytes, as for every Twisted transport."""
+        """Send by the end of the round what the kernel takes then, queue the rest; `data` is bytes, as for every transport."""
         if not isinstance(data, bytes):
             raise TypeError("Data must be bytes")
         self.push(data)
 
     def push(self, data: bytes | memoryview) -> None:
         """The same for bytes that are the caller's again afterwards: what cannot be sent now is copied."""
+        if self.held and len(data) <= HOLD - self._tempDataLen:
+            self._tempDataBuffer.append(bytes(data))
+            self._tempDataLen += len(data)
+            return
+        if self.held:
+            self.release()
         if self.dataBuffer or self._tempDataBuffer or self.TLS or not data:
             super().write(bytes(data))
             return
         if not self.connected or self._writeDisconnected:
             return
+        if ROUND.open and len(data) <= HOLD and (self.producer is None or self.streamingProducer):
+            self.held = True
+            self._tempDataBuffer.append(bytes(data))
+            self._tempDataLen = len(data)
+            ROUND.waiting.append(self)
+            return
+        self._send(data)
+
+    def release(self) -> None:
+        """Send what was held."""
+        self.held = False
+        if self.dataBuffer:
+            self.startWriting()
+            return
+        data = b"".join(self._tempDataBuffer)
+        self._tempDataBuffer.clear()
+        self._tempDataLen = 0
+        if self.connected and not self._writeDisconnected:
+            self._send(data)
+
+    def abortConnection(self) -> None:
+        """Break off; what was written before is sent first, as far as the kernel takes it."""
+        if self.held:
+            self.release()
+        super().abortConnection()
+
+    def _send(self, data: bytes | memoryview) -> None:
         length = len(data)
         sent = 0
         try:

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edge.transport.carrier import Carrier
+from edge.transport.round import ROUND
 from edge.transport.selftest import echo
 from edge.transport.tcp import INCOMING, Lean
 
@@ -90,6 +91,8 @@ class LeanTLS(Carrier):
         self.transport = transport
         if isinstance(transport, Lean):
             self._lean = transport.shares = True
+            if not self.factory.is_client:
+                ROUND.shaking.add(transport)
         self.factory.registerProtocol(self)
         self.wrappedProtocol.makeConnection(self)
         if self.factory.is_client and not self._aborted:
@@ -187,6 +190,7 @@ class LeanTLS(Carrier):
                 self._finished(self._error(outcome))
             return False
         self._handshakeDone = True
+        ROUND.shaking.discard(self.transport)
         self.factory.shaken(self)
         if IHandshakeListener.providedBy(self.wrappedProtocol):
             self.wrappedProtocol.handshakeCompleted()
@@ -264,6 +268,7 @@ class LeanTLS(Carrier):
                 reason = Failure(CONNECTION_LOST)
         reason, self._reason = self._reason or reason, None
         self.connected = 0
+        ROUND.shaking.discard(self.transport)
         self.factory.unregisterProtocol(self)
         wrapped, self.wrappedProtocol = self.wrappedProtocol, None
         try:
