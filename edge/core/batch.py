@@ -1,4 +1,4 @@
-"""The fields of one message in two parts: a block that is the same for many messages, and what is added for this one."""
+"""The fields of one message in parts: a block that is the same for many messages, and what is added for this one."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -26,20 +26,31 @@ class Block:
 class Batch:
     """The fields of one message, the block's first."""
 
-    __slots__ = ("block", "rest")
+    __slots__ = ("block", "own", "rest")
 
-    def __init__(self, block: Block, rest: list[Pair]) -> None:
+    def __init__(self, block: Block, rest: list[Pair], own: bytes = b"") -> None:
         self.block = block
         self.rest = rest
+        self.own = own
+        """The lines of what the gate says of every answer, between the block and the rest."""
 
     def __iter__(self) -> Iterator[Pair]:
-        return chain(self.block.pairs, self.rest)
+        return chain(self.block.pairs, split(self.own), self.rest)
 
     def __len__(self) -> int:
-        return len(self.block.pairs) + len(self.rest)
+        return len(self.block.pairs) + self.own.count(b"\n") + len(self.rest)
 
 
 def lines(pairs: Iterable[Pair]) -> bytes:
     """Fields as HTTP/1.1 writes them, each line with its end; b"" for none."""
     joined = b"\r\n".join(map(_colon, pairs))
     return joined + b"\r\n" if joined else b""
+
+
+def split(written: bytes) -> list[Pair]:
+    """The fields that `lines` wrote."""
+    pairs = []
+    for line in written.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b": ")
+        pairs.append((name, value))
+    return pairs

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Final
 
+from edge.core.batch import lines
 from edge.core.headers import Pair
 from edge.core.levels import Level, Standing, Verdict
 from edge.core.refusal import Refusal
@@ -40,24 +41,25 @@ def pairs(standings: Sequence[Standing], dialect: str, now: float) -> list[Pair]
     return told
 
 
-def bucket_pairs(verdict: Verdict) -> list[Pair] | None:
-    """`pairs` in OpenAI's spelling for the one level of most requests, a bucket that was charged; None for any other."""
-    ((level, used, wait, _, _),) = verdict.rows
-    costs = verdict.costs
-    if wait or level.calendar or level.shadow or costs is None:
-        return None
-    amount, period = level.amount, level.period
-    used += costs[0] * period
-    rest = (amount * period - used) // period
-    limit, second, third = _told(level.unit, amount)
-    return [limit, (second, b"%d" % (rest if rest > 0 else 0)), (third, span(used / amount / 1_000_000))]
+def standing(verdict: Verdict, dialect: str, now: float) -> bytes:
+    """`pairs` as lines of a head, for a verdict that passed."""
+    rows, costs = verdict.rows, verdict.costs
+    if len(rows) == 1 and costs is not None and dialect != "anthropic":
+        # The one level of most requests: a bucket that was charged.
+        level, used, wait, _, _ = rows[0]
+        if not (wait or level.calendar or level.shadow):
+            amount, period = level.amount, level.period
+            used += costs[0] * period
+            rest = (amount * period - used) // period
+            return _form(level.unit, amount) % (rest if rest > 0 else 0, span(used / amount / 1_000_000))
+    return lines(pairs(verdict.standings, dialect, now))
 
 
 @lru_cache(maxsize=256)
-def _told(unit: str, amount: int) -> tuple[Pair, bytes, bytes]:
-    """The whole first field of a limit, and the names of the other two."""
+def _form(unit: str, amount: int) -> bytes:
+    """The three lines of a limit, where what remains and when it is reset are to be filled in."""
     first, second, third = _names(unit)
-    return (first, b"%d" % amount), second, third
+    return lines([(first, b"%d" % amount), (second, b"%d"), (third, b"%b")])
 
 
 @cache
@@ -74,10 +76,11 @@ def span(seconds: float) -> bytes:
         return b"%dms" % ms
     whole, rest = divmod(ms, 1000)
     minutes, whole = divmod(whole, 60)
+    tail = (b"%d.%03d" % (whole, rest)).rstrip(b"0") if rest else b"%d" % whole
+    if not minutes:
+        return tail + b"s"
     hours, minutes = divmod(minutes, 60)
-    tail = f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
-    head = (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "")
-    return f"{head}{tail}s".encode()
+    return b"%dh%dm%bs" % (hours, minutes, tail) if hours else b"%dm%bs" % (minutes, tail)
 
 
 def after(seconds: float) -> list[Pair]:

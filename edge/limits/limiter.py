@@ -11,10 +11,9 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from edge.core.exchange import Exchange
-from edge.core.headers import Pair
 from edge.core.keys import Key
 from edge.core.levels import Ladder, Ladders, Level, Limits, Standing, Verdict
-from edge.core.ratelimits import bucket_pairs, pairs, refusal
+from edge.core.ratelimits import refusal, standing
 from edge.core.refusal import Refusal
 from edge.core.tokens import Worst
 from edge.core.value import value
@@ -39,16 +38,9 @@ class Granted:
     """None where no limit stood before it."""
     now: float = 0.0
 
-    def pairs(self, dialect: str) -> list[Pair]:
-        """Where the caller stands, for the head of the answer; worked out only here."""
-        verdict = self.verdict
-        if verdict is None:
-            return []
-        if dialect != "anthropic" and len(verdict.rows) == 1:
-            told = bucket_pairs(verdict)
-            if told is not None:
-                return told
-        return pairs(verdict.standings, dialect, self.now)
+    def told(self, dialect: str) -> bytes:
+        """Where the caller stands, as lines for the head of the answer; worked out only here."""
+        return b"" if self.verdict is None else standing(self.verdict, dialect, self.now)
 
 
 FREE: Final = Granted()
@@ -66,8 +58,8 @@ class Reservation:
     granted: Granted = FREE
     settled: bool = False
 
-    def pairs(self, dialect: str) -> list[Pair]:
-        return self.granted.pairs(dialect)
+    def told(self, dialect: str) -> bytes:
+        return self.granted.told(dialect)
 
 
 @define

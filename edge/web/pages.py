@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from edge.core.batch import split
 from edge.core.cors import pairs as cors_pairs
 from edge.core.dialects import answer, broken
 from edge.core.headers import Pair
@@ -25,13 +26,22 @@ def refusal_answer(refusal: Refusal, dialect: str, request_id: str) -> tuple[lis
 
 def said_by_gate(request: Request) -> list[Pair]:
     """What the gate adds to the head of any answer: the request's id, where its caller stands, who may read it."""
-    pairs: list[Pair] = [(b"X-Request-Id", request.exchange.arrival.id.encode("ascii"))]
+    return split(said_always(request)) + said_sometimes(request)
+
+
+def said_always(request: Request) -> bytes:
+    """The first part of it, as lines: the request's id, and where its caller stands."""
+    said = b"X-Request-Id: %b\r\n" % request.exchange.arrival.id.encode("ascii")
     for grant in request.grants:
-        pairs += grant.pairs(request.dialect)
-    pairs += request.extra
-    if request.origin_allowed is not None:
-        pairs += cors_pairs(request.origin_allowed)
-    return pairs
+        said += grant.told(request.dialect)
+    return said
+
+
+def said_sometimes(request: Request) -> list[Pair]:
+    """The second part, which is nothing for most."""
+    if request.origin_allowed is None:
+        return request.extra
+    return [*request.extra, *cors_pairs(request.origin_allowed)]
 
 
 def refuse(request: Request, refusal: Refusal) -> None:

@@ -15,7 +15,7 @@ from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, se
 from edge.core.headers import Fields, Pair
 from edge.core.tracing import traced
 from edge.web.lists import NOT_ASKED
-from edge.web.pages import said_by_gate
+from edge.web.pages import said_always, said_sometimes
 from edge.wire.request import Request
 
 _STREAMED: Final = b"text/event-stream"
@@ -104,7 +104,6 @@ class Passing:
 
     def back(self, request: Request, fields: Fields, server: Place) -> Batch:
         """The fields of the service's answer, whose own are `fields`."""
-        exchange = request.exchange
         cors = request.origin_allowed is not None
         noted = fields.notes.get(self)
         if noted is not None and noted[0] is cors:
@@ -114,13 +113,13 @@ class Passing:
             if _PLACES.isdisjoint(fields.lows) and _STRICT not in fields.lows:
                 # Where it leads, and whether it came by TLS, depends on who asked.
                 fields.notes[self] = (cors, block)
-        own = said_by_gate(request)
-        if exchange.model is not None:
-            own.append((b"X-Aigate-Model", quote(exchange.model, safe=":/@+ ").encode("ascii")))
-        overhead = request.ledger.overhead
+        own = said_always(request)
+        model, overhead = request.exchange.model, request.ledger.overhead
+        if model is not None:
+            own += b"X-Aigate-Model: %b\r\n" % quote(model, safe=":/@+ ").encode("ascii")
         if overhead is not None:
-            own.append((b"X-Aigate-Overhead-Ms", b"%.2f" % (overhead * 1000)))
-        return Batch(block, own)
+            own += b"X-Aigate-Overhead-Ms: %.2f\r\n" % (overhead * 1000)
+        return Batch(block, said_sometimes(request), own)
 
     def _back(self, request: Request, fields: Fields, server: Place) -> list[Pair]:
         pairs = sent_back(fields, request.origin_allowed is not None)

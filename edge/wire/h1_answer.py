@@ -30,36 +30,38 @@ class Answering(H1Connection):
     ) -> None:
         request = cast(Request, self._request)
         if phrase:
-            out = [b"HTTP/1.1 %d %b\r\n" % (status, phrase)]
+            first = b"HTTP/1.1 %d %b\r\n" % (status, phrase)
         else:
-            out = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+            first = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         if type(pairs) is Batch:
-            out.append(pairs.block.lines)
-            pairs = pairs.rest
-        out.append(lines(pairs))
+            same, own = pairs.block.lines, pairs.own
+            rest = lines(pairs.rest) if pairs.rest else b""
+        else:
+            same, own, rest = b"", b"", lines(pairs)
         self._bodyless = bodyless = request.verb == "HEAD" or status == 204 or status == 304
         self._chunking = self._until_close = False
+        framing = b""
         if length is not None:
             if status != 204:
-                out.append(b"Content-Length: %d\r\n" % length)
+                framing = b"Content-Length: %d\r\n" % length
         elif not bodyless:
             if request.protocol == "HTTP/1.1":
                 self._chunking = True
-                out.append(b"Transfer-Encoding: chunked\r\n")
+                framing = b"Transfer-Encoding: chunked\r\n"
             else:
                 self._keep = False
                 self._until_close = True
         if self._state == BODY and not request.body.wanted and not self._can_discard():
             self._keep = False
-        out.append(b"\r\n" if self._keep else b"Connection: close\r\n\r\n")
-        if not bodyless and data:
-            if self._chunking:
-                out.append(b"%x\r\n%b\r\n" % (len(data), data))
-            else:
-                out.append(data)
-        if last and self._chunking:
-            out.append(LAST)
-        self._write(b"".join(out))
+        if bodyless:
+            data = b""
+        elif self._chunking:
+            if data:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            if last:
+                data += LAST
+        end = b"\r\n" if self._keep else b"Connection: close\r\n\r\n"
+        self._write(b"".join((first, same, own, rest, framing, end, data)))
         if last:
             self._answered()
 

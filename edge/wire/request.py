@@ -190,7 +190,7 @@ class Request:
         self.extra: list[Pair] = []
         """Fields that layers add to the head of the answer, whoever gives it."""
         self.grants: list[Any] = []
-        """What limits granted: each tells where the caller stands by `pairs(dialect)`, if there is a head to tell it in."""
+        """What limits granted: each tells where the caller stands by `told(dialect)`, if there is a head to tell it in."""
         self.early = b""
         """The content type of an answer that began while the request still waited for its turn."""
         self.status = 0

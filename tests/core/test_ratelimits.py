@@ -2,9 +2,10 @@ import math
 
 import pytest
 
+from edge.core.batch import lines
 from edge.core.levels import Level, Standing, Verdict
 from edge.core.quantities import limit
-from edge.core.ratelimits import pairs, refusal, span
+from edge.core.ratelimits import pairs, refusal, span, standing
 
 MINUTE = Level("key:a:requests/minute", limit("60/minute"), "key")
 GATE = Level("gate::requests/minute", limit("600/minute"), "gate")
@@ -53,6 +54,14 @@ def test_anthropic_clients_read_theirs():
 
 def test_a_shadow_is_not_told():
     assert pairs([Standing(SHADOW, 0, 53, 3)], "openai", 0) == []
+
+
+@pytest.mark.parametrize("used", [0, 1, 59 * 60 * US, 60 * 60 * US, 1_234_567_891])
+@pytest.mark.parametrize("rows", [(MINUTE,), (MINUTE, GATE), (TOKENS,), (SHADOW,)])
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+def test_lines_say_what_the_fields_say(used, rows, dialect):
+    verdict = Verdict(True, [(level, used, 0.0, 0, 7.5) for level in rows], (1,) * len(rows))
+    assert standing(verdict, dialect, 0) == lines(pairs(verdict.standings, dialect, 0))
 
 
 def test_a_spent_rate_says_when_to_come_back():

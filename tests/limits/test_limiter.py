@@ -2,6 +2,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from edge.core.batch import split
 from edge.core.exchange import Arrival, Caller, Exchange, Route
 from edge.core.headers import fields
 from edge.core.keys import Key
@@ -41,13 +42,13 @@ def limiter(**limits):
 
 def test_without_limits_everything_passes_and_says_nothing():
     granted = now_of(limiter().take(exchange(), NOON))
-    assert isinstance(granted, Granted) and granted.pairs("openai") == []
+    assert isinstance(granted, Granted) and granted.told("openai") == b""
 
 
 def test_a_granted_request_tells_where_its_caller_stands():
     granted = now_of(limiter(key=scope("60/minute"), gate=scope("600/minute")).take(exchange(), NOON))
-    assert dict(granted.pairs("openai"))[b"x-ratelimit-remaining-requests"] == b"59"
-    assert dict(granted.pairs("anthropic"))[b"anthropic-ratelimit-requests-remaining"] == b"59"
+    assert dict(split(granted.told("openai")))[b"x-ratelimit-remaining-requests"] == b"59"
+    assert dict(split(granted.told("anthropic")))[b"anthropic-ratelimit-requests-remaining"] == b"59"
 
 
 def test_the_one_too_many_is_refused_in_its_dialect():
