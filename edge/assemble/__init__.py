@@ -41,6 +41,7 @@ from edge.tls.service import certificates
 from edge.tls.upstream import upstream_creator
 from edge.transport.names import Names
 from edge.transport.watch import Watch
+from edge.web.cut import cut
 from edge.web.guard import Door, Guard
 from edge.web.listeners import Listeners
 from edge.web.own import OwnPage, Public, health_page, status_page, ticket_page
@@ -106,7 +107,7 @@ def assemble(
     lockout = config.lockout
     lockouts = Lockouts(lockout.failures, lockout.within, lockout.longest, lockout.addresses)
     admission = Admission(store, lockouts, watching.attempts, tickets, watching.refuses)
-    opens = Open(reactor, store, tickets, now)
+    opens = Open(reactor, store, tickets, now, partial(cut, ended="revoked"))
     door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
     bounds = Bounds(config.edge.answer_head, config.edge.answer_header_count, config.edge.informational)
     outward = partial(upstream_client, reactor, fast, upstream_creator, bounds=bounds)

@@ -55,55 +55,42 @@ class Admission:
         `exchange.route.service` names the service, "" or no route for the gate's own resources, which any valid key with
         the rule's scope may use.
         """
-        return self._closed(self._by_key, exchange, rule, now)
+        return self._admit(exchange, rule, None, now)
 
     def admit_ticket(self, exchange: Exchange, rule: Rule, ticket: str, now: float) -> Caller | Refusal:
         """Let in a request that shows a ticket, which is used up by it; its key is judged again."""
+        return self._admit(exchange, rule, ticket, now)
 
-        def by_ticket(exchange: Exchange, rule: Rule, now: float) -> Caller | Refusal | tuple[Key, Refusal]:
-            service = exchange.route.service if exchange.route else ""
-            key_id = self.tickets.redeem(ticket, service)
-            key = None if key_id is None else self.store.get(key_id)
-            if key is None:
-                return self._bad(exchange, BAD_TICKET)
-            return self._judged(key, exchange, rule, now, "ticket")
-
-        return self._closed(by_ticket, exchange, rule, now)
-
-    def _closed(
-        self,
-        ask: Callable[[Exchange, Rule, float], Caller | Refusal | tuple[Key, Refusal]],
-        exchange: Exchange,
-        rule: Rule,
-        now: float,
-    ) -> Caller | Refusal:
+    def _admit(self, exchange: Exchange, rule: Rule, ticket: str | None, now: float) -> Caller | Refusal:
         key: Key | None = None
         answer: Caller | Refusal
         try:
-            found = DOUBT if self.refuses() else ask(exchange, rule, now)
-            if isinstance(found, Caller):
-                answer, key = found, found.key
-            elif isinstance(found, tuple):
-                key, answer = found
+            if self.refuses():
+                answer = DOUBT
             else:
-                answer = found
+                answer = self._by_key(exchange) if ticket is None else self._by_ticket(exchange, ticket)
+                if isinstance(answer, Caller):
+                    key = answer.key
+                    answer = judge(key, exchange, rule, now) or answer
         except StoreError:
             # The store has said in the log what is wrong; a line for every request would bury it.
-            answer = DOUBT
+            key, answer = None, DOUBT
         except Exception:
             # Closed on doubt; the traceback holds no secret, since Twisted's failures print no local variables.
             self.log.failure("A request could not be judged and was refused")
-            answer = DOUBT
+            key, answer = None, DOUBT
         self._record(exchange, key, answer, now)
         return answer
 
-    def _by_key(self, exchange: Exchange, rule: Rule, now: float) -> Caller | Refusal | tuple[Key, Refusal]:
+    def _by_key(self, exchange: Exchange) -> Caller | Refusal:
+        """Whose key the head shows, not judged yet."""
         fields = exchange.arrival.fields
         epoch = self.store.epoch
         noted = fields.notes.get(self)
         if noted is not None and noted[0] is epoch:
             # The same head on the same connection, and no key has changed since.
-            return self._judged(noted[1], exchange, rule, now, "key")
+            caller: Caller = noted[1]
+            return caller
         shown = credentials(fields)
         if not shown:
             return NO_KEY
@@ -112,20 +99,23 @@ class Admission:
             key = find(shown[0])
             if key is None:
                 return self._bad(exchange, UNKNOWN)
+            caller = Caller(key)
             if epoch is not None:
-                fields.notes[self] = (epoch, key)
-            return self._judged(key, exchange, rule, now, "key")
+                fields.notes[self] = (epoch, caller)
+            return caller
         known = {key.id: key for secret in shown if (key := find(secret)) is not None}
         if len(known) == 1 and (len(shown) < 3 or too_many(fields) is None):
             (key,) = known.values()
-            return self._judged(key, exchange, rule, now, "key")
+            return Caller(key)
         if known:
             return TWO_KEYS
         return self._bad(exchange, UNKNOWN)
 
-    def _judged(self, key: Key, exchange: Exchange, rule: Rule, now: float, via: str) -> Caller | tuple[Key, Refusal]:
-        refusal = judge(key, exchange, rule, now)
-        return Caller(key, via) if refusal is None else (key, refusal)
+    def _by_ticket(self, exchange: Exchange, ticket: str) -> Caller | Refusal:
+        """Who fetched a ticket, which is used up, not judged yet."""
+        key_id = self.tickets.redeem(ticket, exchange.route.service if exchange.route else "")
+        key = None if key_id is None else self.store.get(key_id)
+        return self._bad(exchange, BAD_TICKET) if key is None else Caller(key, "ticket")
 
     def _bad(self, exchange: Exchange, refusal: Refusal) -> Refusal:
         arrival = exchange.arrival

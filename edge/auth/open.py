@@ -1,14 +1,14 @@
 """What keys have open: streams and sockets, so that a revoked key's end at once."""
 
 from collections.abc import Callable
-from itertools import count
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from edge.auth.tickets import Tickets
+from edge.core.exchange import Exchange
 from edge.core.rules import ended
 from edge.errors import StoreError
 from edge.interfaces import IKeyStore
@@ -16,23 +16,35 @@ from edge.interfaces import IKeyStore
 EVERY: Final = 0.5
 """Seconds between two looks at the keys that have something open: an expiry counts within a second."""
 SLICE: Final = 200
-"""Closers that are called in one turn of the reactor."""
+"""What is closed in one turn of the reactor."""
 
-Close = Callable[[], None]
+
+class Held(Protocol):
+    """What a key has open: a request that it was let in with, `edge.wire.request.Request`."""
+
+    exchange: Exchange
 
 
 class Open:
-    """Who has what open. `now` gives Unix seconds. `start` and `stop` belong to the gate's life."""
+    """Who has what open. `now` gives Unix seconds; `close` ends what a revoked key has open. `start` and `stop` belong to
+    the gate's life."""
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, clock: IReactorTime, store: IKeyStore, tickets: Tickets, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: IKeyStore,
+        tickets: Tickets,
+        now: Callable[[], float],
+        close: Callable[[Any], None],
+    ) -> None:
         self._clock = clock
         self._store = store
         self._tickets = tickets
         self._now = now
-        self._open: dict[str, dict[int, Close]] = {}
-        self._numbers = count()
+        self._end_of = close
+        self._open: dict[str, dict[Held, None]] = {}
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self._end: Callable[[], None] | None = None
@@ -50,17 +62,28 @@ class Open:
         if self._loop.running:
             self._loop.stop()
 
-    def enter(self, key_id: str, close: Close) -> Callable[[], None]:
-        """Note that a key has something open, which `close` ends with the reason "revoked". Returns what to call when it has ended."""
-        number = next(self._numbers)
-        mine = self._open.setdefault(key_id, {})
-        mine[number] = close
+    def enter(self, held: Held) -> None:
+        """Note that its caller's key has this open."""
+        caller = held.exchange.caller
+        if caller is None:
+            raise ValueError("it is open for nobody")
+        key_id = caller.key.id
+        mine = self._open.get(key_id)
+        if mine is None:
+            mine = self._open[key_id] = {}
+        mine[held] = None
 
-        def leave() -> None:
-            if mine.pop(number, None) is not None and not mine and self._open.get(key_id) is mine:
+    def leave(self, held: Held) -> None:
+        """It has ended, whether it was noted or not."""
+        caller = held.exchange.caller
+        if caller is None:
+            return
+        key_id = caller.key.id
+        mine = self._open.get(key_id)
+        if mine is not None:
+            mine.pop(held, None)
+            if not mine:
                 del self._open[key_id]
-
-        return leave
 
     def count(self, key_id: str) -> int:
         """How much a key has open."""
@@ -69,12 +92,10 @@ class Open:
     def _changed(self, key_ids: frozenset[str]) -> None:
         gone = frozenset(key_id for key_id in key_ids if self._over(key_id))
         self._tickets.revoke(gone)
-        self._close([close for key_id in gone for close in self._open.pop(key_id, {}).values()])
+        self._close([held for key_id in gone for held in self._open.pop(key_id, ())])
 
     def _look(self) -> None:
-        self._close(
-            [close for key_id in list(self._open) if self._over(key_id) for close in self._open.pop(key_id).values()]
-        )
+        self._close([held for key_id in list(self._open) if self._over(key_id) for held in self._open.pop(key_id)])
 
     def _over(self, key_id: str) -> bool:
         try:
@@ -84,11 +105,11 @@ class Open:
             return False
         return key is None or ended(key, self._now())
 
-    def _close(self, closers: list[Close]) -> None:
-        for close in closers[:SLICE]:
+    def _close(self, ending: list[Held]) -> None:
+        for held in ending[:SLICE]:
             try:
-                close()
+                self._end_of(held)
             except Exception:
                 self.log.failure("What a revoked key had open could not be closed")
-        if closers[SLICE:]:
-            self._clock.callLater(0, self._close, closers[SLICE:])
+        if ending[SLICE:]:
+            self._clock.callLater(0, self._close, ending[SLICE:])

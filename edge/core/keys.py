@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network
 
-from attrs import frozen
+from attrs import field, frozen
 
 from edge.core.hours import Hours
 from edge.core.quantities import Limit
@@ -34,6 +34,14 @@ class Key:
     disabled: bool = False
     rotate_every: float | None = None
     """Seconds from a key to its successor: it lasts so long, and may fetch the successor itself in its last days."""
+    ruled: bool = field(init=False, eq=False, repr=False)
+    """Whether anything but its end and its services keeps it from being used: most keys have no further rule."""
+
+    def __attrs_post_init__(self) -> None:
+        ruled = (
+            self.disabled or self.not_before is not None or self.networks or self.methods or self.paths or self.hours
+        )
+        object.__setattr__(self, "ruled", bool(ruled))
 
     def serves(self, service: str) -> bool:
         """Whether the key names the service, or all of them."""

@@ -38,17 +38,8 @@ def judge(key: Key, exchange: Exchange, rule: Rule, now: float) -> Refusal | Non
 
     Beside `steps`, which says the same at length, because this is asked for every request.
     """
-    if not (
-        key.disabled
-        or (key.expires is not None and now >= key.expires)
-        or key.not_before is not None
-        or key.networks
-        or rule.scope
-        or key.methods
-        or key.paths
-        or key.hours
-    ):
-        # Most keys have no rule but their services; what is left out here would say nothing.
+    if not (key.ruled or rule.scope or (key.expires is not None and now >= key.expires)):
+        # Only the services are left to ask for; what is left out here would say nothing.
         return _service(key, exchange)
     return (
         _state(key)

@@ -120,7 +120,7 @@ class Forward:
         try:
             if self.total is not None:
                 timer = self.clock.callLater(self.total, self._too_long, request)
-                request.endings.append(partial(_stop, timer))
+                request.endings.append((_stop, timer))
             self._try(request, frozenset(), _NOBODY)
         except Exception:
             self._failed(request, Failure())
@@ -141,7 +141,7 @@ class Forward:
         if server is None:
             self._refuse(request, told)
             return
-        request.endings.append(partial(self.servers.give, server))
+        request.endings.append((self.servers.give, server))
         if server.open > self.connections:
             refuse(request, _BUSY)
             return
@@ -262,7 +262,7 @@ class Forward:
             request.begin(answer.code, back, length, whole, True, answer.phrase)
             return
         if meter is not None:
-            request.endings.append(partial(_book_end, request, meter))
+            request.endings.append((partial(_book_end, request), meter))
         if request.early:
             self._go_on(request, answer, outward, meter)
             return

@@ -29,7 +29,6 @@ from edge.core.routing import LONGEST, REMEMBERED, needed_rule
 from edge.core.rules import ANYTHING
 from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
-from edge.web.cut import cut
 from edge.web.drive import drive
 from edge.web.pages import DOUBT, refuse, said_by_gate
 from edge.wire.body import BodyLostError, BodyTooLargeError
@@ -53,7 +52,8 @@ class Admits(Protocol):
 class Opens(Protocol):
     """What keys have open: `edge.auth.open.Open`."""
 
-    def enter(self, key_id: str, close: Callable[[], None]) -> Callable[[], None]: ...
+    def enter(self, request: Request) -> None: ...
+    def leave(self, request: Request) -> None: ...
 
 
 Turn = Callable[[Request], Refusal | Coroutine[Deferred[Any], Any, Refusal | None] | None]
@@ -237,11 +237,14 @@ class Guard:
             # An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4).
             return Refusal("path-not-allowed", "This service does not switch to this protocol.", retry=False)
         body = request.body
-        # What came together with the head is there already.
-        if (body.length if isinstance(body.length, int) else body.received) > door.body:
-            return Refusal("body-too-large", f"The body is larger than {door.body} bytes.", retry=False)
-        body.most = door.body
-        request.endings.append(door.opens.enter(found.key.id, partial(cut, request, "revoked")))
+        if body.length:
+            # What came together with the head is there already.
+            if (body.length if isinstance(body.length, int) else body.received) > door.body:
+                return Refusal("body-too-large", f"The body is larger than {door.body} bytes.", retry=False)
+            body.most = door.body
+        opens = door.opens
+        opens.enter(request)
+        request.endings.append((opens.leave, request))
         return None
 
     def _switches(self, protocol: bytes) -> bool:

@@ -95,7 +95,7 @@ class Inspection:
             return told
         request.grants.append(told)
 
-        def settle() -> None:
+        def settle(_: object = None) -> None:
             truth = {**ledger.units, "bytes": float(request.sent + request.body.received)}
             drive(
                 self._settle(told, truth),
@@ -105,7 +105,7 @@ class Inspection:
         if request.finished:
             settle()
         else:
-            request.endings.append(settle)
+            request.endings.append((settle, None))
         return None
 
     async def _settle(self, reservation: Any, truth: Mapping[str, float]) -> None:

@@ -1,6 +1,7 @@
 """The turn that waits for a place at the hardware, and keeps a waiting client's stream alive meanwhile."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from attrs import define
@@ -86,7 +87,7 @@ class Places:
         if request.finished:
             told.release(worked=False)
             return
-        request.endings.append(lambda: self._ended(request, told))
+        request.endings.append((partial(self._ended, request), told))
 
     def _ended(self, request: Request, ticket: Any) -> None:
         ledger, base = request.ledger, request.exchange.upstream

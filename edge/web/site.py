@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from itertools import count
 from typing import Final
 from uuid import uuid4
@@ -132,7 +131,7 @@ class Site:
             )
         )
         self.in_flight += 1
-        request.endings.append(partial(self._ended, request))
+        request.endings.append((self._ended, request))
 
     def _distrust(self, peer: str) -> None:
         """Says once which line is missing where a proxy on this machine or network is not believed."""

@@ -76,7 +76,7 @@ class Splice:
         request.gone = self._cut
         self._heard = self.clock.seconds()
         self._look = self.clock.callLater(self.idle, self._listen)
-        request.endings.append(self._hush)
+        request.endings.append((Splice._hush, self))
         client = self._client = request.channel.switch(pairs, self._from_client)
         if self._over:
             return

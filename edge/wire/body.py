@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
@@ -222,3 +222,34 @@ class Body:
             self._source.drop_body()
         if finished is not None:
             finished.errback(Failure(CancelledError()))
+
+
+class _NoBody(Body):
+    """The body of a request that has none. All such requests share it, hence nothing of it can change."""
+
+    __slots__ = ()
+
+    length = 0
+    received = 0
+    most = None
+    _ended = True
+    _wanted = False
+    _lost = None
+    whole = b""
+
+    def __init__(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    async def read(self, most: int) -> bytes:
+        return b""
+
+    def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
+        consumer.registerProducer(self, True)
+        consumer.unregisterProducer()
+        return succeed(None)
+
+    def stopProducing(self) -> None: ...
+
+
+NO_BODY: Final[Body] = _NoBody()

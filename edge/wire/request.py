@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edge.core.headers import Fields, Pair
-from edge.wire.body import Body, Source
+from edge.wire.body import NO_BODY, Body, Source
 
 if TYPE_CHECKING:
     from edge.core.exchange import Exchange, Session
@@ -175,7 +175,8 @@ class Request:
         """Lower-case, without port and brackets; "" where HTTP/1.0 gave none."""
         self.authority = authority
         self.protocol = protocol
-        self.body: Body = Body(length, channel)
+        # What a switched connection sends is counted as its body.
+        self.body: Body = Body(length, channel) if length or upgrade is not None else NO_BODY
         """Its `length` is an int, or UNKNOWN_LENGTH; 0 where there is none."""
         self.upgrade = upgrade
         self.started = started
@@ -185,8 +186,9 @@ class Request:
         """The reactor's monotonic seconds at the end of the head."""
         self.gone: Callable[[Failure], None] | None = None
         """Called once when the client leaves before the answer is complete; whoever works for the request sets it."""
-        self.endings: list[Callable[[], None]] = []
-        """Called once, the latest first, when the answer is complete or broken off, or the client left (after `gone`)."""
+        self.endings: list[tuple[Callable[[Any], object], Any]] = []
+        """Functions, each with what it is called with, once, the latest first, when the answer is complete or broken
+        off, or the client left (after `gone`)."""
         self.extra: list[Pair] = []
         """Fields that layers add to the head of the answer, whoever gives it."""
         self.grants: list[Any] = []
@@ -273,7 +275,8 @@ class Request:
         endings = self.endings
         while endings:
             try:
-                endings.pop()()
+                function, argument = endings.pop()
+                function(argument)
             except Exception:
                 _log.failure("What a request held could not be given back")
 

@@ -1,12 +1,23 @@
 """What a revoked key has open ends at once."""
 
+from collections.abc import Callable
+
 import pytest
 from twisted.internet.task import Clock
 
 from edge.auth.open import SLICE, Open
 from edge.auth.tickets import Tickets
+from edge.core.exchange import Caller
 from edge.errors import StoreError
-from edge.testing import MemoryKeyStore, key, secret
+from edge.testing import MemoryKeyStore, exchange, key, secret
+
+
+class Asked:
+    """A request of the one key; `ends` is what closing it does."""
+
+    def __init__(self, ends: Callable[[], None]) -> None:
+        self.exchange = exchange().by(Caller(key()))
+        self.ends = ends
 
 
 class House:
@@ -14,9 +25,20 @@ class House:
         self.clock, self.store = Clock(), MemoryKeyStore()
         self.store.put(key(), secret())
         self.tickets = Tickets(self.clock)
-        self.open = Open(self.clock, self.store, self.tickets, self.clock.seconds)
+        self.open = Open(self.clock, self.store, self.tickets, self.clock.seconds, self.close)
         self.open.start()
         self.closed: list[str] = []
+
+    def enter(self, name: str) -> Asked:
+        return self.enter_one_that(lambda: self.closed.append(name))
+
+    def enter_one_that(self, ends: Callable[[], None]) -> Asked:
+        asked = Asked(ends)
+        self.open.enter(asked)
+        return asked
+
+    def close(self, asked: Asked) -> None:
+        asked.ends()
 
 
 @pytest.fixture
@@ -25,19 +47,19 @@ def house() -> House:
 
 
 def test_disabling_and_deleting_close_at_once(house: House) -> None:
-    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.enter("a")
     house.tickets.issue("0badcafe", "chat")
     house.store.put(key(disabled=True))
     assert house.closed == ["a"]
     assert len(house.tickets) == 0
     house.store.put(key())
-    house.open.enter("0badcafe", lambda: house.closed.append("b"))
+    house.enter("b")
     house.store.remove("0badcafe")
     assert house.closed == ["a", "b"]
 
 
 def test_a_change_of_rules_leaves_open_streams_alone(house: House) -> None:
-    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.enter("a")
     house.tickets.issue("0badcafe", "chat")
     house.store.put(key(models=("gemma*",), services=("tts",)))
     assert house.closed == []
@@ -46,7 +68,7 @@ def test_a_change_of_rules_leaves_open_streams_alone(house: House) -> None:
 
 def test_expiry_closes_within_a_second(house: House) -> None:
     house.store.put(key(expires=10.0))
-    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.enter("a")
     house.clock.pump([0.5] * 19)
     assert house.closed == []
     house.clock.pump([0.5] * 2)
@@ -54,32 +76,32 @@ def test_expiry_closes_within_a_second(house: House) -> None:
 
 
 def test_what_has_ended_is_forgotten(house: House) -> None:
-    leave = house.open.enter("0badcafe", lambda: house.closed.append("a"))
-    other = house.open.enter("0badcafe", lambda: house.closed.append("b"))
-    leave()
-    leave()
+    one = house.enter("a")
+    other = house.enter("b")
+    house.open.leave(one)
+    house.open.leave(one)
     assert house.open.count("0badcafe") == 1
-    other()
+    house.open.leave(other)
     assert house.open.count("0badcafe") == 0
     house.store.remove("0badcafe")
     assert house.closed == []
 
 
 def test_leaving_while_being_closed_is_fine_and_one_failure_spares_the_others(house: House) -> None:
-    leave = house.open.enter("0badcafe", lambda: leave())
+    first = house.enter_one_that(lambda: house.open.leave(first))
 
     def broken() -> None:
         raise RuntimeError("already gone")
 
-    house.open.enter("0badcafe", broken)
-    house.open.enter("0badcafe", lambda: house.closed.append("c"))
+    house.enter_one_that(broken)
+    house.enter("c")
     house.store.remove("0badcafe")
     assert house.closed == ["c"]
 
 
 def test_thousands_are_closed_in_slices(house: House) -> None:
     for _ in range(3 * SLICE):
-        house.open.enter("0badcafe", lambda: house.closed.append("x"))
+        house.enter("x")
     house.store.remove("0badcafe")
     assert len(house.closed) == SLICE
     house.clock.advance(0)
@@ -87,7 +109,7 @@ def test_thousands_are_closed_in_slices(house: House) -> None:
 
 
 def test_a_store_in_trouble_closes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.enter("a")
 
     def broken(_key_id: str) -> None:
         raise StoreError("gone")
@@ -98,7 +120,7 @@ def test_a_store_in_trouble_closes_nothing(house: House, monkeypatch: pytest.Mon
 
 
 def test_after_stopping_nothing_is_closed(house: House) -> None:
-    house.open.enter("0badcafe", lambda: house.closed.append("a"))
+    house.enter("a")
     house.open.stop()
     house.store.remove("0badcafe")
     house.clock.advance(5)

@@ -1,5 +1,6 @@
 """A gate in memory: every layer from the wire to the service's own side is the real one, but for sockets and servers."""
 
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -30,6 +31,7 @@ from edge.limits.slots import Place, Slots
 from edge.stores.counters_memory import MemoryCounters
 from edge.stores.memory import MemoryKeyStore
 from edge.testing import RecordedAttempts, key, secret
+from edge.web.cut import cut
 from edge.web.forward import Forward
 from edge.web.guard import Door, Guard
 from edge.web.inspection import Inspection
@@ -227,7 +229,7 @@ class House:
         self.secret = self.add("0badcafe", "alice", ("*",))
         self.attempts = RecordedAttempts()
         self.tickets = Tickets(self.clock)
-        self.opens = Open(self.clock, self.store, self.tickets, self.read_now)
+        self.opens = Open(self.clock, self.store, self.tickets, self.read_now, partial(cut, ended="revoked"))
         self.opens.start()
         admission = Admission(self.store, Lockouts(), self.attempts, self.tickets)
         self.door = Door(admission, self.opens, self.read_now, self.origins, 600.0, self.body)

@@ -337,9 +337,7 @@ def test_a_thousand_random_endings_leave_nothing_behind():
             else:
                 house.pass_time(chance.randrange(20))
         if chance.random() < 0.01:
-            house.opens._close(
-                [close for closers in list(house.opens._open.values()) for close in list(closers.values())]
-            )
+            house.opens._close([held for mine in house.opens._open.values() for held in mine])
     for talk in talks:
         talk.leave()
     ids = [outcome.exchange.arrival.id for outcome in house.outcomes]

@@ -104,7 +104,7 @@ def test_a_sink_that_fails_keeps_no_other_from_hearing(logged):
 
 def test_an_ending_that_fails_keeps_no_other_from_giving_back(logged):
     def breaks(request):
-        request.endings.append(lambda: 1 / 0)
+        request.endings.append((lambda _: 1 / 0, None))
 
     house = House()
     house.guards["chat"].turns += (breaks,)

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from edge.wire.body import Body, BodyLostError, BodyTooLargeError
+from edge.wire.body import NO_BODY, Body, BodyLostError, BodyTooLargeError
 from edge.wire.head import CHUNKED
 
 
@@ -127,3 +127,18 @@ def test_a_taker_that_leaves_drops_the_rest() -> None:
     body.end()
     body.stopProducing()
     assert "drop" not in source.said, "there is no rest"
+
+
+def test_no_body_is_complete_the_same_for_all_and_cannot_be_changed() -> None:
+    consumer = Consumer()
+    finished = NO_BODY.startProducing(consumer)
+    assert finished.called and consumer.data == [] and consumer.producer is None
+    assert (NO_BODY.length, NO_BODY.received, NO_BODY.complete, NO_BODY.whole) == (0, 0, True, b"")
+    with pytest.raises(StopIteration) as read:
+        NO_BODY.read(10).send(None)
+    assert read.value.value == b""
+    NO_BODY.fail(Failure(CancelledError()))
+    NO_BODY.stopProducing()
+    for name in ("received", "most", "whole"):
+        with pytest.raises(AttributeError):
+            setattr(NO_BODY, name, 1)
