@@ -68,6 +68,7 @@ class UpstreamAgent:
         self._connect = connect
         self._creator = creator
         self._pool = Pool(max(idle - period, 0.0), most_idle, most_idle_per_target)
+        self.release = self._pool.put
         self._open: set[UpstreamConnection] = set()
         self._making: set[Errand] = set()
         self._sweeping: IDelayedCall | None = None
@@ -136,8 +137,9 @@ class UpstreamAgent:
         The Deferred fails with UpstreamRefused, UpstreamTimeout, UpstreamBroken, or what the body failed with. Raises
         ValueError for what cannot be sent.
         """
-        framing, whole = b"", b""
+        framing = whole = b""
         producer: IBodyProducer | None = None
+        last = False
         if isinstance(body, bytes):
             whole = body
             if body or method in _TAKES_BODY:
@@ -151,14 +153,13 @@ class UpstreamAgent:
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:
                 framing = b"Content-Length: %d\r\n" % body.length
-        last = bool(framing) and method not in _TAKES_BODY
-        if last:
+        if framing and method not in _TAKES_BODY:
             # A service that reads no body of such a method would take it for its next request, and answer that too.
             framing += b"Connection: close\r\n"
+            last = True
         wire = request_head(method, url, pairs, framing) + whole
         repeatable = producer is None and not whole and method in _SAFE
-        errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, timeouts, inform)
-        errand.last = last
+        errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, last, timeouts, inform)
         connection = self._pool.take(url.target)
         if connection is not None:
             self.reuses += 1
@@ -181,7 +182,7 @@ class UpstreamAgent:
         a valid 101, an Answer when the upstream declines; else it fails as `send`'s does.
         """
         pairs, accept = keyed(protocol, list(pairs))
-        errand = Errand(url.target, upgrade_head(protocol, url, pairs), None, False, False, timeouts, inform)
+        errand = Errand(url.target, upgrade_head(protocol, url, pairs), None, False, False, True, timeouts, inform)
         errand.upgrade, errand.accept = protocol, accept
         self._make(errand)
         return errand.deferred
@@ -228,9 +229,6 @@ class UpstreamAgent:
         if not self._open and self._drained is not None:
             self._stop()
 
-    def release(self, connection: UpstreamConnection) -> bool:
-        return not self._closed and self._pool.put(connection)
-
     def repeat(self, errand: Errand) -> None:
         self.repeats += 1
         errand.repeatable = False
@@ -246,6 +244,7 @@ class UpstreamAgent:
     def close(self) -> Deferred[None]:
         """Closes every connection at once; the Deferred fires when the last one is gone. No request is sent any more."""
         self._closed = True
+        self._pool.shut()
         self._drained = Deferred()
         drained = self._drained
         for errand in list(self._making):

@@ -38,9 +38,9 @@ class Answer(_Response):
         "connection",
         "fields",
         "length",
+        "minor",
         "phrase",
         "unread",
-        "version",
         "whole",
     )
 
@@ -48,15 +48,15 @@ class Answer(_Response):
     previousResponse = None
     request = None
 
-    def __init__(self, head: AnswerHead, length: int | str) -> None:
+    def __init__(self, head: AnswerHead, length: int | str, whole: bytes | None = None) -> None:
         self.code = head.status
         self.phrase = head.phrase
-        self.version = (b"HTTP", 1, head.minor)
+        self.minor = head.minor
         self.fields: Fields = head.fields
         """As received; hop-by-hop and framing fields are still there."""
         self.length = length
         """Bytes of body, or UNKNOWN_LENGTH; for HEAD and 304 what the head declares, though no body follows."""
-        self.whole: bytes | None = None
+        self.whole = whole
         """The whole body where it came together with the head, else None; then `deliverBody` need not be asked."""
         self.connection: UpstreamConnection | None = None
         """While the body streams."""
@@ -64,13 +64,17 @@ class Answer(_Response):
         """Whether nobody asked for the body yet."""
         self._headers: RawHeaders | None = None
         self._protocol: IProtocol | None = None
-        self._early: list[bytes] = []
+        self._early: list[bytes] | None = None
         self._ended: Failure | None = None
 
     @property
     def original(self) -> "Answer":  # type: ignore[override]
         """treq's response proxies another; this one is its own."""
         return self
+
+    @property
+    def version(self) -> tuple[bytes, int, int]:
+        return b"HTTP", 1, self.minor
 
     @property
     def pairs(self) -> list[Pair]:
@@ -99,7 +103,7 @@ class Answer(_Response):
         self.unread = False
         self._protocol = protocol
         protocol.makeConnection(self)
-        early, self._early = self._early, []
+        early, self._early = self._early or (), None
         if early and self.connection is not None:
             # Before the bytes are handed on, since whoever takes them may have had enough at once.
             self.connection.resume()
@@ -116,6 +120,8 @@ class Answer(_Response):
         if self._protocol is not None:
             self._protocol.dataReceived(data)
         else:
+            if self._early is None:
+                self._early = []
             self._early.append(data)
             if self.connection is not None:
                 self.connection.pause()

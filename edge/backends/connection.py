@@ -260,17 +260,15 @@ class UpstreamConnection(Protocol):
         assert errand is not None
         reader = self._reader
         length = reader.expect(head, errand.bodyless)
-        if errand.upgrade is not None or errand.last:
+        if errand.last:
             reader.keep = False
         payload, done = reader.body(data)
         self._errand = None
-        answer = Answer(head, length)
         if done:
-            answer.whole = payload
             self._complete()
-            errand.succeed(answer)
+            errand.succeed(Answer(head, length, payload))
             return
-        self._answer = answer
+        self._answer = answer = Answer(head, length)
         answer.connection = self
         self._state = _BODY
         self.since = self._keeper.now

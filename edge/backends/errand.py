@@ -62,6 +62,7 @@ class Errand:
         body: IBodyProducer | None,
         bodyless: bool,
         repeatable: bool,
+        last: bool,
         timeouts: Timeouts,
         inform: Inform | None,
     ) -> None:
@@ -74,10 +75,10 @@ class Errand:
         """Whether the answer has no body whatever its head says (HEAD)."""
         self.repeatable = repeatable
         """Whether it may be sent once more when a kept connection died under it without a byte of an answer."""
+        self.last = last
+        """Whether its connection serves no further request."""
         self.timeouts = timeouts
         self.inform = inform
-        self.last = False
-        """Whether its connection serves no further request."""
         self.upgrade: bytes | None = None
         """The lower-case protocol that a 101 may switch to."""
         self.accept: bytes | None = None

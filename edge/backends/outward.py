@@ -18,6 +18,7 @@ from edge.backends.errand import DEFAULT_TIMEOUTS, Inform, Timeouts
 from edge.backends.rawheaders import RawHeaders
 from edge.backends.target import UpstreamURL
 from edge.backends.tunnel import Switched
+from edge.core.batch import Batch
 
 _METHODS = {name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 _IGNORED = frozenset(("_stacklevel", "reactor", "unbuffered", "allow_redirects", "browser_like_redirects"))
@@ -25,7 +26,7 @@ _IGNORED = frozenset(("_stacklevel", "reactor", "unbuffered", "allow_redirects",
 
 
 class UpstreamClient(HTTPClient):
-    """treq's client over our agent. `url` is an UpstreamURL, or text; `headers` are RawHeaders, Headers or a dict.
+    """treq's client over our agent. `url` is an UpstreamURL, or text; `headers` are a Batch, Headers or a dict.
 
     `data` is bytes, or an IBodyProducer whose `length` is a number or UNKNOWN_LENGTH (then it goes up chunked); it
     may be left unfinished when the answer is complete before it.
@@ -60,7 +61,7 @@ class UpstreamClient(HTTPClient):
         verb = _METHODS.get(method) or method.encode("ascii")
         if type(url) is not UpstreamURL:
             url = self._agent.located(url if isinstance(url, bytes) else str(url).encode("ascii"))
-        pairs = headers.pairs if type(headers) is RawHeaders else plain(self._request_headers(headers, 2))
+        pairs = headers if type(headers) is Batch else plain(self._request_headers(headers, 2))
         return self._agent.send(verb, url, pairs, data, timeouts, on_inform)
 
     def _prepared(self, headers: Any, data: Any, others: dict[str, Any]) -> tuple[Headers, Any]:

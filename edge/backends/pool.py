@@ -12,7 +12,7 @@ class Pool:
     """
 
     def __init__(self, idle: float, most: int, most_per_target: int) -> None:
-        self._idle: dict[Target, list[UpstreamConnection]] = {}
+        self._idle: dict[str, list[UpstreamConnection]] = {}
         self._seconds = idle
         self._most = most
         self._most_per_target = most_per_target
@@ -22,7 +22,7 @@ class Pool:
 
     def take(self, target: Target) -> UpstreamConnection | None:
         """A connection that is open and silent, or None."""
-        waiting = self._idle.get(target)
+        waiting = self._idle.get(target.key)
         while waiting:
             connection = waiting.pop()
             self.count -= 1
@@ -36,9 +36,9 @@ class Pool:
         """Takes an idle connection; False where there is no room."""
         if self.count >= self._most:
             return False
-        waiting = self._idle.get(connection.target)
+        waiting = self._idle.get(connection.target.key)
         if waiting is None:
-            waiting = self._idle[connection.target] = []
+            waiting = self._idle[connection.target.key] = []
         elif len(waiting) >= self._most_per_target:
             return False
         waiting.append(connection)
@@ -47,16 +47,20 @@ class Pool:
 
     def drop(self, connection: UpstreamConnection) -> None:
         """Forgets a connection that was lost, if it is here."""
-        waiting = self._idle.get(connection.target, [])
+        waiting = self._idle.get(connection.target.key, [])
         if connection in waiting:
             waiting.remove(connection)
             self.count -= 1
 
     def expire(self, now: float) -> None:
         """Closes what has been idle for too long; the oldest stand first."""
-        for target, waiting in list(self._idle.items()):
+        for key, waiting in list(self._idle.items()):
             while waiting and now - waiting[0].since >= self._seconds:
                 self.count -= 1
                 waiting.pop(0).close()
             if not waiting:
-                del self._idle[target]
+                del self._idle[key]
+
+    def shut(self) -> None:
+        """Takes no more."""
+        self._most = 0

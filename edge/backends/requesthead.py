@@ -29,12 +29,13 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
         raise ValueError("the method or the path cannot be sent")
     if type(pairs) is Batch and pairs.block.checked:
         rest = pairs.rest
-        fields = lines(rest)
+        fields = b""
+        for pair in rest:
+            if pair[0] not in _ADDED:
+                _add(pair[0])
+            fields += b"%b: %b\r\n" % pair
         if fields.count(b"\n") != len(rest) or fields.count(b"\r") != len(rest):
             raise ValueError("a field holds a line break")
-        for name, _ in rest:
-            if name not in _ADDED:
-                _add(name)
         return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, url.raw_path, pairs.block.lines, fields, framing)
     if type(pairs) is Batch:
         pairs.block.checked = _checked(pairs.block.pairs, pairs.block.lines) == 1

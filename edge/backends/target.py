@@ -17,7 +17,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\s*", re.DOTALL)
 
 
-@frozen(cache_hash=True)
+@frozen
 class Target:
     """One upstream. Connections are shared among all that equals it."""
 
@@ -34,6 +34,12 @@ class Target:
     base: bytes = field(default=b"", eq=False)
     """The path that the address carries, without a slash at the end: it goes before every path that is sent."""
     tls: IOpenSSLClientConnectionCreator | None = field(default=None, eq=False, repr=False)
+    key: str = field(init=False, eq=False, repr=False)
+    """The same text for all that are equal, which is found in a dict faster than they are."""
+
+    @key.default
+    def _key(self) -> str:
+        return repr((self.scheme, self.host, self.port, self.path, self.ca_file))
 
     @property
     def name(self) -> str:

@@ -58,7 +58,7 @@ class Way:
         sent: Deferred[Any] = self.client.request(
             method,
             UpstreamURL(self.target, self.target.base + path),
-            headers=RawHeaders(pairs),
+            headers=pairs,
             data=body,
             timeouts=self.timeouts,
             on_inform=inform,

@@ -38,8 +38,8 @@ START: Final = 4096
 """Bytes at the beginning of an answer in which its model is looked for."""
 _NUMBER: Final = re.compile(rb"-?\d{1,15}(?:\.\d{1,15})?")
 _GATES: Final[Mapping[str, tuple[bytes, ...]]] = {
-    "tokens": (b'usage"', b'eval_count"'),
-    "transcription": (b'usage"', b'duration"'),
+    "tokens": (b'"usage"', b"eval_count"),
+    "transcription": (b'"usage"', b'"duration"'),
 }
 _BRACE: Final = 0x7B
 _DECODER: Final = json.JSONDecoder()
