@@ -3,44 +3,53 @@
 What is written in a round is sent a few connections at a time: a peer that sleeps on another processor is woken once for
 all that waits for it and not for each piece, which is the dearest part of a small `send`.
 
-A handshake costs as much as a few requests. Handshakes come after those whose connection stands, and only for a while, so that
-a crowd that comes all at once does not hold up who is there; epoll tells of the others again.
+A new connection costs as much as ten requests on one that stands: a handshake, a first request, a connection to its service.
+New ones are served after the others and only for a while, so that a crowd that comes all at once does not hold up who is
+there; epoll tells of the rest again.
 """
 
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.python import log
 
 TOGETHER: Final = 8
 """Connections whose bytes wait for each other: long enough to save most of the waking, too few to be felt."""
-HANDSHAKES: Final = 0.001
-"""Seconds of a round that are given to handshakes, the last of which may end later."""
+OPENING: Final = 0.001
+"""Seconds of a round that new connections are given; the last of them may take longer."""
 
 Ready = list[tuple[Any, int, int]]
 """(what is ready, its descriptor, its events)"""
 
 
+class Opens(Protocol):
+    """The TLS of a connection that was accepted."""
+
+    @property
+    def shaken(self) -> bool:
+        """Whether its handshake is done."""
+
+
 class Round:
-    """The connections that have something to send, and those in their handshake."""
+    """The connections that have something to send, and those that are new."""
 
     def __init__(self) -> None:
         self.open = False
         """Whether what is written now is to wait for the others."""
         self.waiting: list[Any] = []
         """Connections that hold bytes, each with `held` and `release()`."""
-        self.shaking: set[Any] = set()
-        """Transports whose handshake is not done."""
+        self.opening: dict[Any, Opens] = {}
+        """Transports that nothing came from since their handshake; each goes from here when it is lost."""
 
     def serve(self, ready: Ready, each: Callable[[Any, int, int], None]) -> None:
-        """Serve all but the handshakes that are too many."""
-        shaking = self.shaking
+        """Serve all, but of what is new no more than there is time for."""
+        opening = self.opening
         later: Ready = []
-        if shaking:
-            later = [one for one in ready if one[0] in shaking]
+        if opening:
+            later = [one for one in ready if one[0] in opening]
             if later:
-                ready = [one for one in ready if one[0] not in shaking]
+                ready = [one for one in ready if one[0] not in opening]
         waiting = self.waiting
         # What comes alone has nothing to wait for.
         self.open = len(ready) > 1
@@ -52,11 +61,17 @@ class Round:
         if waiting:
             self.send()
         if later:
-            until = monotonic() + HANDSHAKES
-            for selectable, fd, event in later:
-                each(selectable, fd, event)
-                if monotonic() >= until:
-                    break
+            self._open(later, each)
+
+    def _open(self, later: Ready, each: Callable[[Any, int, int], None]) -> None:
+        until = monotonic() + OPENING
+        for selectable, fd, event in later:
+            opens = self.opening.get(selectable)
+            if opens is not None and opens.shaken:
+                del self.opening[selectable]
+            each(selectable, fd, event)
+            if monotonic() >= until:
+                return
 
     def send(self) -> None:
         """Send what is held; some may have been sent before."""

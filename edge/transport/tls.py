@@ -92,7 +92,7 @@ class LeanTLS(Carrier):
         if isinstance(transport, Lean):
             self._lean = transport.shares = True
             if not self.factory.is_client:
-                ROUND.shaking.add(transport)
+                ROUND.opening[transport] = self
         self.factory.registerProtocol(self)
         self.wrappedProtocol.makeConnection(self)
         if self.factory.is_client and not self._aborted:
@@ -190,7 +190,6 @@ class LeanTLS(Carrier):
                 self._finished(self._error(outcome))
             return False
         self._handshakeDone = True
-        ROUND.shaking.discard(self.transport)
         self.factory.shaken(self)
         if IHandshakeListener.providedBy(self.wrappedProtocol):
             self.wrappedProtocol.handshakeCompleted()
@@ -268,7 +267,7 @@ class LeanTLS(Carrier):
                 reason = Failure(CONNECTION_LOST)
         reason, self._reason = self._reason or reason, None
         self.connected = 0
-        ROUND.shaking.discard(self.transport)
+        ROUND.opening.pop(self.transport, None)
         self.factory.unregisterProtocol(self)
         wrapped, self.wrappedProtocol = self.wrappedProtocol, None
         try:
@@ -358,6 +357,11 @@ class LeanTLS(Carrier):
             self.transport.loseConnection()
         else:
             self.factory.said_farewell(self)
+
+    @property
+    def shaken(self) -> bool:
+        """Whether the handshake is done."""
+        return self._handshakeDone
 
     @property
     def negotiatedProtocol(self) -> bytes | None:

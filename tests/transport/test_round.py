@@ -1,10 +1,10 @@
-"""A round of the reactor: what is written waits for a few others, and handshakes come last and not too long."""
+"""A round of the reactor: what is written waits for a few others, and what is new comes last and not too long."""
 
 import pytest
 import pytest_twisted
 
 from edge.transport import round as rounds
-from edge.transport.round import HANDSHAKES, TOGETHER, Round
+from edge.transport.round import OPENING, TOGETHER, Round
 
 together = pytest_twisted.ensureDeferred
 lean = pytest.mark.parametrize("fast", [True], indirect=True, ids=["fast"])
@@ -25,10 +25,15 @@ class Holds:
             raise ValueError
 
 
-def serving(ready, shaking=(), cost=0.0, monkeypatch=None):
+class Opens:
+    def __init__(self, shaken=False):
+        self.shaken = shaken
+
+
+def serving(ready, opening=(), cost=0.0, monkeypatch=None):
     """What was served and sent, in order; each that is served writes."""
     said, made = [], Round()
-    made.shaking.update(shaking)
+    made.opening.update({one: Opens() for one in opening})
     now = [0.0]
     if monkeypatch is not None:
         monkeypatch.setattr(rounds, "monotonic", lambda: now[0])
@@ -60,15 +65,30 @@ def test_no_more_than_a_few_wait_for_each_other():
     assert said[-3:] == [str(TOGETHER + 1), f"sent {TOGETHER}", f"sent {TOGETHER + 1}"]
 
 
-def test_handshakes_come_after_all_that_stands_and_what_that_wrote():
+def test_what_is_new_comes_after_all_that_stands_and_what_that_wrote():
     assert serving(["new", "a", "newer", "b"], {"new", "newer"}) == ["a", "b", "sent a", "sent b", "new", "newer"]
 
 
-def test_handshakes_that_take_long_are_left_for_the_next_round(monkeypatch):
+def test_what_is_new_and_takes_long_is_left_for_the_next_round(monkeypatch):
     new = [str(number) for number in range(10)]
-    assert serving([*new, "a"], set(new), HANDSHAKES / 2, monkeypatch) == ["a", "0", "1"]
-    assert serving([*new, "a"], set(new), HANDSHAKES * 5, monkeypatch) == ["a", "0"], "there is one in each round"
+    assert serving([*new, "a"], set(new), OPENING / 2, monkeypatch) == ["a", "0", "1"]
+    assert serving([*new, "a"], set(new), OPENING * 5, monkeypatch) == ["a", "0"], "there is one in each round"
     assert serving([*new, "a"], set(new), 0.0, monkeypatch) == ["a", *new]
+
+
+def test_a_connection_is_new_until_something_came_after_its_handshake():
+    made, opens, said = Round(), Opens(), []
+    made.opening["new"] = opens
+
+    def each(name, fd, event):
+        said.append(("new" in made.opening, name))
+
+    made.serve([("new", 3, 1), ("a", 4, 1)], each)
+    opens.shaken = True
+    made.serve([("new", 3, 1), ("a", 4, 1)], each)
+    made.serve([("new", 3, 1), ("a", 4, 1)], each)
+    assert [name for _, name in said] == ["a", "new", "a", "new", "new", "a"]
+    assert not made.opening
 
 
 def test_one_that_cannot_send_keeps_no_other_from_it():
@@ -138,3 +158,14 @@ async def test_what_a_lost_connection_held_goes_nowhere(pair, kinds, held):
     await server.ended
     held.send()
     assert isinstance(await client.ended, Exception)
+
+
+@lean
+@together
+async def test_a_lost_connection_is_new_no_more(pair, kinds):
+    before = len(rounds.ROUND.opening)
+    server, client = await pair("tls", kinds["remembers"])
+    assert len(rounds.ROUND.opening) == before + 1
+    client.transport.abortConnection()
+    await server.ended
+    assert len(rounds.ROUND.opening) == before
