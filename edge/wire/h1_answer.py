@@ -22,6 +22,8 @@ SMALL: Final = 64 * 1024
 class Answering(H1Connection):
     """The half of a Channel that speaks to the client."""
 
+    __slots__ = ()
+
     def _answered(self) -> None:
         """The answer in hand is complete; `http1` says what comes next."""
 

@@ -23,9 +23,46 @@ HEAD, BODY, NEXT, DISCARD, LINGER, TUNNEL, CLOSING, CLOSED = range(8)
 class H1Connection(Protocol):
     """What `h1_answer` and `http1` build upon: nothing here knows what a message is."""
 
+    # There are more than CPython keeps in line (30), and each request asks for them dozens of times.
+    __slots__ = (
+        "_body_paused",
+        "_bodyless",
+        "_buffer",
+        "_chunking",
+        "_chunks",
+        "_count",
+        "_deadline",
+        "_end",
+        "_expects",
+        "_full",
+        "_idle_since",
+        "_keep",
+        "_known",
+        "_left",
+        "_limits",
+        "_lingered",
+        "_mark",
+        "_patience",
+        "_producer",
+        "_reached",
+        "_request",
+        "_running",
+        "_server",
+        "_stall",
+        "_state",
+        "_stopped",
+        "_until_close",
+        "_written",
+        "connected",
+        "origin",
+        "transport",
+    )
+
     transport: Any
 
     def __init__(self, server: Server, origin: Origin) -> None:
+        self.connected = 0
+        self.transport = None
         self._server = server
         self._limits = server.limits
         self.origin = origin

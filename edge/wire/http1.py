@@ -24,6 +24,8 @@ _LAST_WORD: Final = 1.0
 class Http1(Answering):
     """One HTTP/1.1 connection, and the Channel of the request that it has in hand."""
 
+    __slots__ = ()
+
     def close_politely(self) -> None:
         self._keep = False
         if self._state == HEAD and not self._buffer and self._request is None:
