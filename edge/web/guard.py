@@ -222,17 +222,17 @@ class Guard:
         door = self.door
         rule = request.rule
         exchange = request.exchange
+        now = door.now()
         if request.ticket is not None:
-            found = door.admission.admit_ticket(exchange, rule, request.ticket, door.now())
+            found = door.admission.admit_ticket(exchange, rule, request.ticket, now)
         else:
-            found = door.admission.admit(exchange, rule, door.now())
+            found = door.admission.admit(exchange, rule, now)
         if isinstance(found, Refusal):
             return found
         request.exchange = exchange.by(found)
-        if found.key.expires is not None:
-            told = ends_soon(found.key, door.now())
-            if told is not None:
-                request.extra.append(told)
+        told = ends_soon(found.key, now)
+        if told is not None:
+            request.extra.append(told)
         if request.upgrade is not None and request.protocol == "HTTP/2.0" and not self._switches(request.upgrade):
             # An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4).
             return Refusal("path-not-allowed", "This service does not switch to this protocol.", retry=False)

@@ -1,7 +1,7 @@
 """Where requests come in: each gets its id, its true client address and its book, and ends in one Outcome."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Final
 from uuid import uuid4
@@ -19,7 +19,7 @@ from edge.core.refusal import Refusal
 from edge.web.ledger import Ledger
 from edge.web.pages import DOUBT, refusal_answer, refuse
 from edge.web.router import Router
-from edge.web.tickets import cut_ticket
+from edge.web.tickets import SUBPROTOCOL_FIELD, cut_ticket
 from edge.wire.request import Origin, Request
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:\-]{8,128}")
@@ -43,8 +43,9 @@ class Site:
     """Whether the gate ends connections by itself now."""
     strict: tuple[Pair, ...] = ()
     """What answers over TLS carry besides: `Strict-Transport-Security`, where the operator wants it."""
-    _prefix: str = field(factory=lambda: str(uuid4())[:28])
-    _count: Callable[[], int] = field(factory=lambda: count(1).__next__)
+    new_id: Callable[[], str] = field(init=False, factory=lambda: _ids(str(uuid4())[:28]).__next__)
+    """Makes an id for a request whose client gave it none, in the form of a UUID4."""
+    # llama-cpp-python's server, for one, answers 400 to an X-Request-Id in any other form.
     _distrusted: bool = False
     in_flight: int = 0
     log: Logger = field(factory=Logger)
@@ -86,25 +87,18 @@ class Site:
         if gone is not None:
             gone(reason)
 
-    def new_id(self) -> str:
-        """An id for a request whose client gave it none, in the form of a UUID4."""
-        # llama-cpp-python's server, for one, answers 400 to an X-Request-Id in any other form.
-        return f"{self._prefix}{self._count():08x}"
-
     def _arrive(self, request: Request) -> None:
         origin = request.channel.origin
         fields = request.fields
-        given = fields.get(b"x-request-id")
-        if b"ticket" in request.target or b"sec-websocket-protocol" in fields.lows:
+        given, subprotocol, forwarded = fields.notes.get(self) or self._read(fields)
+        if subprotocol or b"ticket" in request.target:
             cut_ticket(request)
             fields = request.fields
-        sane = given is not None and _SANE_ID.fullmatch(given) is not None
-        peer = origin.peer
+        peer = client = origin.peer
         chain = b""
-        client = peer
         if self.trusted:
             client, chain = client_of(peer, fields, self.trusted, self.trusted_header)
-        if not chain and not self._distrusted and self.trusted_header in fields.lows:
+        if forwarded and not chain and not self._distrusted:
             self._distrust(peer)
         request.chain = chain
         if self.strict and origin.secure:
@@ -112,7 +106,7 @@ class Site:
         request.ledger = Ledger()
         request.exchange = Exchange(
             Arrival(
-                given.decode("ascii") if sane and given is not None else self.new_id(),
+                given or self.new_id(),
                 request.verb,
                 request.host,
                 request.target,
@@ -132,6 +126,17 @@ class Site:
         )
         self.in_flight += 1
         request.endings.append((self._ended, request))
+
+    def _read(self, fields: Fields) -> tuple[str, bool, bool]:
+        """A sane id that the client gave, and whether there may be a ticket in the fields, and word of a proxy."""
+        given = fields.get(b"x-request-id")
+        sane = given is not None and _SANE_ID.fullmatch(given) is not None
+        said = fields.notes[self] = (
+            given.decode("ascii") if sane and given is not None else "",
+            SUBPROTOCOL_FIELD in fields.lows,
+            self.trusted_header in fields.lows,
+        )
+        return said
 
     def _distrust(self, peer: str) -> None:
         """Says once which line is missing where a proxy on this machine or network is not believed."""
@@ -179,6 +184,15 @@ class Site:
 
 
 _NOTHING: Final = Fields([])
+_TAILS: Final = tuple(f"{number:03x}" for number in range(4096))
+
+
+def _ids(begin: str) -> Iterator[str]:
+    """All that begin so and end in eight digits more, the last three of which are ready."""
+    for number in count():
+        head = f"{begin}{number:05x}"
+        for tail in _TAILS:
+            yield head + tail
 
 
 def strict_transport(seconds: float | None) -> tuple[Pair, ...]:
