@@ -50,7 +50,7 @@ def standing(verdict: Verdict, dialect: str, now: float) -> bytes:
         if not (wait or level.calendar or level.shadow):
             amount, period = level.amount, level.period
             used += costs[0] * period
-            rest = (amount * period - used) // period
+            rest = amount + -used // period
             return _form(level.unit, amount) % (rest if rest > 0 else 0, span(used / amount / 1_000_000))
     return lines(pairs(verdict.standings, dialect, now))
 
@@ -71,7 +71,7 @@ def _names(unit: str) -> tuple[bytes, bytes, bytes]:
 
 def span(seconds: float) -> bytes:
     """Seconds in OpenAI's form, `6m0s`, `1.5s` or `20ms`, rounded up to the millisecond."""
-    ms = math.ceil(min(seconds, LONGEST) * 1000 - 1e-6)
+    ms = math.ceil((seconds if seconds < LONGEST else LONGEST) * 1000 - 1e-6)
     if ms < 1000:
         return b"%dms" % ms
     whole, rest = divmod(ms, 1000)

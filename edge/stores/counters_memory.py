@@ -116,7 +116,8 @@ class MemoryCounters:
             if not level.shadow:
                 passed = False
         self._turn += 1
-        if not self._turn % EVERY:
+        if self._turn >= EVERY:
+            self._turn = 0
             self._sweep(now, micros)
         if passed and charge:
             return Verdict(True, rows, costs, waited)
