@@ -1,6 +1,6 @@
 """The fields of one message in parts: a block that is the same for many messages, and what is added for this one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ class Batch:
 
     __slots__ = ("block", "own", "rest")
 
-    def __init__(self, block: Block, rest: list[Pair], own: bytes = b"") -> None:
+    def __init__(self, block: Block, rest: Sequence[Pair], own: bytes = b"") -> None:
         self.block = block
         self.rest = rest
         self.own = own

@@ -1,7 +1,7 @@
 """Answers of the gate itself: refusals in the dialect of whoever asks, and small JSON documents."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge.core.batch import split
@@ -26,22 +26,20 @@ def refusal_answer(refusal: Refusal, dialect: str, request_id: str) -> tuple[lis
 
 def said_by_gate(request: Request) -> list[Pair]:
     """What the gate adds to the head of any answer: the request's id, where its caller stands, who may read it."""
-    return split(said_always(request)) + said_sometimes(request)
+    return [*split(said_to_all(request)), *said_to_pages(request)]
 
 
-def said_always(request: Request) -> bytes:
+def said_to_all(request: Request) -> bytes:
     """The first part of it, as lines: the request's id, and where its caller stands."""
-    said = b"X-Request-Id: %b\r\n" % request.exchange.arrival.id.encode("ascii")
+    said = b"X-Request-Id: %b\r\n%b" % (request.exchange.arrival.id.encode("ascii"), request.extra)
     for grant in request.grants:
         said += grant.told(request.dialect)
     return said
 
 
-def said_sometimes(request: Request) -> list[Pair]:
-    """The second part, which is nothing for most."""
-    if request.origin_allowed is None:
-        return request.extra
-    return [*request.extra, *cors_pairs(request.origin_allowed)]
+def said_to_pages(request: Request) -> Sequence[Pair]:
+    """The second part: that the page which asked may read the answer."""
+    return () if request.origin_allowed is None else cors_pairs(request.origin_allowed)
 
 
 def refuse(request: Request, refusal: Refusal) -> None:
@@ -63,9 +61,8 @@ def refuse(request: Request, refusal: Refusal) -> None:
         request.abort()
         return
     pairs, body = refusal_answer(refusal, request.dialect, request_id)
-    pairs.extend(request.extra)
-    if request.origin_allowed is not None:
-        pairs.extend(cors_pairs(request.origin_allowed))
+    pairs.extend(split(request.extra))
+    pairs.extend(said_to_pages(request))
     request.reply(refusal.status, pairs, body)
 
 

@@ -15,7 +15,7 @@ from edge.core.forwarding import CREDENTIALS, forwarded, location, sent_back, se
 from edge.core.headers import Fields, Pair
 from edge.core.tracing import traced
 from edge.web.lists import NOT_ASKED
-from edge.web.pages import said_always, said_sometimes
+from edge.web.pages import said_to_all, said_to_pages
 from edge.wire.request import Request
 
 _STREAMED: Final = b"text/event-stream"
@@ -113,13 +113,13 @@ class Passing:
             if _PLACES.isdisjoint(fields.lows) and _STRICT not in fields.lows:
                 # Where it leads, and whether it came by TLS, depends on who asked.
                 fields.notes[self] = (cors, block)
-        own = said_always(request)
+        own = said_to_all(request)
         model, overhead = request.exchange.model, request.ledger.overhead
         if model is not None:
             own += b"X-Aigate-Model: %b\r\n" % quote(model, safe=":/@+ ").encode("ascii")
         if overhead is not None:
             own += b"X-Aigate-Overhead-Ms: %.2f\r\n" % (overhead * 1000)
-        return Batch(block, said_sometimes(request), own)
+        return Batch(block, said_to_pages(request), own)
 
     def _back(self, request: Request, fields: Fields, server: Place) -> list[Pair]:
         pairs = sent_back(fields, request.origin_allowed is not None)
@@ -133,7 +133,7 @@ class Passing:
                 else (name, value)
                 for name, value in pairs
             ]
-        if _STRICT in lows and any(name.lower() == _STRICT for name, _ in request.extra):
+        if _STRICT in lows and _STRICT in request.extra.lower():
             # The operator's word counts for the whole host, and browsers heed the first one only.
             pairs = [pair for pair in pairs if pair[0].lower() != _STRICT]
         if b"x-accel-buffering" not in lows and (fields.get(b"content-type") or b"").startswith(_STREAMED):

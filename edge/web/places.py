@@ -99,9 +99,9 @@ class Places:
     async def _wait(self, request: Request, waiting: Any) -> Any:
         """The place once it is this request's turn; None where the client left first."""
         position, expected = waiting.position, waiting.expected
-        request.extra.append((b"X-Aigate-Queue-Position", b"%d" % position))
+        request.extra += b"X-Aigate-Queue-Position: %d\r\n" % position
         if expected is not None:
-            request.extra.append((b"X-Aigate-Queue-Wait", b"%.1f" % expected))
+            request.extra += b"X-Aigate-Queue-Wait: %.1f\r\n" % expected
         ready: Deferred[Any] = Deferred.fromCoroutine(waiting.ready())
         request.gone = lambda reason: ready.cancel()
         alive = _Alive(self, request)

@@ -6,11 +6,12 @@ from itertools import count
 from typing import Final
 from uuid import uuid4
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from edge.core.batch import lines
 from edge.core.clients import client_of
 from edge.core.exchange import Arrival, Exchange, Outcome
 from edge.core.headers import Fields, Pair
@@ -46,6 +47,7 @@ class Site:
     new_id: Callable[[], str] = field(init=False, factory=lambda: _ids(str(uuid4())[:28]).__next__)
     """Makes an id for a request whose client gave it none, in the form of a UUID4."""
     # llama-cpp-python's server, for one, answers 400 to an X-Request-Id in any other form.
+    _strict: bytes = field(init=False, default=Factory(lambda self: lines(self.strict), takes_self=True))
     _distrusted: bool = False
     in_flight: int = 0
     log: Logger = field(factory=Logger)
@@ -101,8 +103,8 @@ class Site:
         if forwarded and not chain and not self._distrusted:
             self._distrust(peer)
         request.chain = chain
-        if self.strict and origin.secure:
-            request.extra += self.strict
+        if origin.secure:
+            request.extra = self._strict
         request.ledger = Ledger()
         request.exchange = Exchange(
             Arrival(

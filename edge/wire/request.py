@@ -189,8 +189,8 @@ class Request:
         self.endings: list[tuple[Callable[[Any], object], Any]] = []
         """Functions, each with what it is called with, once, the latest first, when the answer is complete or broken
         off, or the client left (after `gone`)."""
-        self.extra: list[Pair] = []
-        """Fields that layers add to the head of the answer, whoever gives it."""
+        self.extra = b""
+        """Lines that layers add to the head of the answer, whoever gives it."""
         self.grants: list[Any] = []
         """What limits granted: each tells where the caller stands by `told(dialect)`, if there is a head to tell it in."""
         self.early = b""
