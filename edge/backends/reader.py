@@ -36,8 +36,8 @@ class AnswerReader:
         "_chunks",
         "_head",
         "_interim",
+        "_known",
         "_left",
-        "_raw",
         "interims",
         "keep",
         "rest",
@@ -47,8 +47,10 @@ class AnswerReader:
 
     def __init__(self, bounds: Bounds = BOUNDS) -> None:
         self._bounds = bounds
-        self._raw = b""
+        self._known = b""
+        """The head of the answer before, empty line included; b"" where it is not remembered."""
         self._head: AnswerHead | None = None
+        """What it says."""
         self.begin()
 
     def begin(self) -> None:
@@ -72,6 +74,12 @@ class AnswerReader:
 
         Raises BadHead for what is malformed, ambiguous or too large.
         """
+        known = self._head
+        if known is not None and not self.started and data.startswith(self._known):
+            # Services repeat themselves, too: the date is that of a second, and not all tell it.
+            self.started = True
+            self.rest = data[len(self._known) :]
+            return known
         self.started = True
         if self._buffer:
             data = self._buffer + data
@@ -86,13 +94,7 @@ class AnswerReader:
                 raise BadHead("this is not HTTP/1")
             self._buffer = data
             return None
-        raw = data[: at + 2]
-        if raw == self._raw and self._head is not None:
-            head = self._head
-        else:
-            head = answer_head(raw, bounds.fields)
-            # Services repeat themselves, too: the date is that of a second, and not all tell it.
-            self._raw, self._head = (raw, head) if at <= _REMEMBERED else (b"", None)
+        head = answer_head(data[: at + 2], bounds.fields)
         self._buffer = b""
         self.rest = data[at + 4 :]
         if head.status < 200:
@@ -104,6 +106,8 @@ class AnswerReader:
                 raise BadHead("HTTP/1.0 has no interim answers")
             if b"content-length" in head.fields or b"transfer-encoding" in head.fields:
                 raise BadHead("an interim answer announces a body")
+        else:
+            self._known, self._head = (data[: at + 4], head) if at <= _REMEMBERED else (b"", None)
         return head
 
     def expect(self, head: AnswerHead, bodyless: bool) -> int | str:

@@ -58,14 +58,21 @@ class Lane(Generic[Item]):
     _debtors: list[tuple[float, int, str]] = field(factory=list)
     _numbers: int = 0
 
-    def enter(self, item: Item, caller: str, weight: float, hint: float | None) -> Line[Item]:
+    def line(self, caller: str, weight: float) -> Line[Item]:
+        """A caller's line; one that nobody waits in does not lag behind the others."""
         line = self._lines.get(caller)
         if line is None:
             self._numbers += 1
             line = self._lines[caller] = Line(caller, weight, self.now, self._numbers)
+            return line
         line.weight = weight
+        if not line.items and line.tag < self.now:
+            line.tag = self.now
+        return line
+
+    def enter(self, item: Item, caller: str, weight: float, hint: float | None) -> Line[Item]:
+        line = self.line(caller, weight)
         if not line.items:
-            line.tag = max(line.tag, self.now)
             insort(self._order, (line.rank, line))
         line.items[item] = (line.entered, hint)
         line.entered += 1
@@ -82,17 +89,23 @@ class Lane(Generic[Item]):
     def next(self, average: float) -> tuple[Item, Line[Item], float]:
         """The item whose turn it is, its line and what the line was charged."""
         _, line = self._order.pop()
-        self.now = max(self.now, line.tag)
         item, (_, hint) = line.items.popitem(last=False)
-        cost = average if hint is None else hint
-        line.tag += cost / line.weight
-        line.running += 1
         self.waiting -= 1
-        self.running += 1
+        cost = average if hint is None else hint
+        self.charge(line, cost)
         if line.items:
             insort(self._order, (line.rank, line))
-        self._collect()
         return item, line, cost
+
+    def charge(self, line: Line[Item], cost: float) -> None:
+        """An item of a line has its turn."""
+        if line.tag > self.now:
+            self.now = line.tag
+        line.tag += cost / line.weight
+        line.running += 1
+        self.running += 1
+        if self._debtors:
+            self._collect()
 
     def done(self, line: Line[Item], correction: float) -> None:
         """A job of a line has ended; it cost more (or less) than was charged."""
@@ -162,6 +175,21 @@ class FairQueue(Generic[Item]):
             raise ValueError("an item enters once")
         lane = self._batch if batch else self._interactive
         self._where[item] = (lane, lane.enter(item, caller, max(weight, 1e-3), hint))
+
+    def enter_free(
+        self, item: Item, caller: str, weight: float = 1.0, batch: bool = False, hint: float | None = None
+    ) -> None:
+        """`enter` and `next` in one, for an item that finds a free place and nobody who waits for it."""
+        if item in self._running:
+            raise ValueError("an item enters once")
+        lane = self._interactive
+        if batch:
+            lane = self._batch
+            self._passed_over = 0
+        line = lane.line(caller, max(weight, 1e-3))
+        cost = hint if hint is not None else FIRST_COST if self.average is None else self.average
+        lane.charge(line, cost)
+        self._running[item] = (lane, line, cost)
 
     def leave(self, item: Item) -> bool:
         """Wait no longer; whether it did."""

@@ -78,13 +78,18 @@ class Waiting:
     batch: bool
     hint: float | None
     since: float
-    holder: str
+    number: int
     at: int = 0
     """How many stages it has passed."""
     started: float | None = None
     gone: bool = False
     refusal: Refusal | None = None
     _fired: Deferred[None] | None = None
+
+    @property
+    def holder(self) -> str:
+        """Its name among all gates that share an engine."""
+        return f"{self.slots.name}:{self.number}"
 
     @property
     def position(self) -> int:
@@ -187,10 +192,13 @@ class Slots:
         if not stages:
             return Ticket()
         self._numbers += 1
-        now, holder = self.clock.seconds(), f"{self.name}:{self._numbers}"
-        waiting = Waiting(self, place, stages, key.user, key.weight, key.batch, hint, now, holder)
-        self._list(waiting)
-        self._advance(waiting)
+        now = self.clock.seconds()
+        waiting = Waiting(self, place, stages, key.user, key.weight, key.batch, hint, now, self._numbers)
+        for stage in stages:
+            stage.users += 1
+        if not self._walk(waiting):
+            self._list(waiting)
+            self._advance(waiting)
         if waiting.at == len(stages):
             return waiting if self.engine.shared else waiting._ticket()
         if self._counts[place.name] > place.length:
@@ -272,6 +280,16 @@ class Slots:
         after = min(max(least, average or least), most)
         return Refusal("queue-full", f"Too many requests wait for {place.name}: {why}.", retry_after=after)
 
+    def _walk(self, waiting: Waiting) -> bool:
+        """Through all stages that have a free place which nobody waits for; whether these were all."""
+        for stage in waiting.stages:
+            if stage.held >= stage.size or len(stage.queue):
+                return False
+            stage.queue.enter_free(waiting, waiting.caller, waiting.weight, waiting.batch, waiting.hint)
+            stage.held += 1
+            waiting.at += 1
+        return True
+
     def _advance(self, waiting: Waiting) -> None:
         """Into the queue of its next stage, and on from there if it is its turn."""
         stage = waiting.stages[waiting.at]
@@ -319,11 +337,14 @@ class Slots:
         for stage in passed:
             stage.held -= 1
             stage.queue.done(waiting, seconds)
-        if self._leased.pop(waiting.holder, None) is not None or (self.engine.shared and passed):
-            self._free_lease(waiting)
+        if self.engine.shared:
+            held = self._leased.pop(waiting.holder, None)
+            if held is not None or passed:
+                self._free_lease(waiting)
         for stage in reversed(waiting.stages):
             stage.users -= 1
-            self._pull(stage)
+            if len(stage.queue):
+                self._pull(stage)
             if not stage.users and stage.name != waiting.place.name:
                 self._stages.pop(stage.name, None)
 
@@ -336,8 +357,6 @@ class Slots:
         name = waiting.place.name
         self._lines.setdefault(name, {}).setdefault((waiting.caller, waiting.batch), {})[waiting] = None
         self._counts[name] += 1
-        for stage in waiting.stages:
-            stage.users += 1
 
     def _unlist(self, waiting: Waiting) -> None:
         name, who = waiting.place.name, (waiting.caller, waiting.batch)

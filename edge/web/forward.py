@@ -186,15 +186,15 @@ class Forward:
     def _send(self, request: Request, base: str, outward: Outward) -> "Deferred[Any]":
         request.exchange = request.exchange.to(base)
         path = request.mapped if request.query is None else request.mapped + b"?" + request.query
-        pairs = self.passing.on(request, outward, self._is_judged_list(request))
+        pairs = self.passing.on(request, outward, bool(request.rule.models) and self._by_model(request))
         ledger = request.ledger
         if request.upgrade is not None and request.upgrade in self.upgrades:
             sent = outward.upgrade(request.upgrade, path, pairs)
         else:
             body: Body | bytes | None = request.body
-            if not request.body.length:
+            if not (length := request.body.length):
                 body = None
-            elif (whole := request.body.whole) and request.body.length == len(whole):
+            elif (whole := request.body.whole) and length == len(whole):
                 body = whole  # it goes out with the head
             sent = outward.send(request.verb, path, pairs, body, partial(_inform, request))
         ledger.overhead = self.clock.seconds() - request.started - ledger.queued
@@ -247,7 +247,7 @@ class Forward:
             self._discard(answer)
             self._refuse(request, Refusal("upstream-broken", "The service did not switch protocols.", retry=False))
             return
-        if answer.code < 300 and self._is_judged_list(request):
+        if request.rule.models and answer.code < 300 and self._by_model(request):
             drive(self._hand_back_list(request, answer, outward), lambda failure: self._failed(request, failure))
             return
         meter = _meter(request, answer) if request.rule.units and answer.code < 400 else None
@@ -278,9 +278,8 @@ class Forward:
             self.log.warn("{service}: {why}", service=self.service, why=refusal.message)
             self._refuse(request, refusal)
 
-    def _is_judged_list(self, request: Request) -> bool:
-        if not request.rule.models:
-            return False
+    def _by_model(self, request: Request) -> bool:
+        """Whether the caller may use certain models only, and sees no others in a list."""
         caller = request.exchange.caller
         return caller is not None and bool(caller.key.models)
 
@@ -315,9 +314,11 @@ def _book(request: Request, meter: Meter, complete: bool) -> None:
     """Writes what was counted into the books, before anybody reads them."""
     ledger = request.ledger
     ledger.units = meter.result(complete)
-    ledger.job = meter.job
-    if meter.model and request.exchange.model is None:
-        request.exchange = request.exchange.asking(meter.model)
+    if request.rule.units == "images":
+        ledger.job = meter.job
+    exchange = request.exchange
+    if exchange.model is None and meter.model:
+        request.exchange = exchange.asking(meter.model)
 
 
 def _book_end(request: Request, meter: Meter) -> None:

@@ -209,3 +209,29 @@ def test_a_person_beside_a_batch_flood_waits_for_one_job_at_the_most(places):
     _, waits = simulate(FairQueue(), FLOOD, 3000, places)
     mine = [wait for caller, wait, _ in waits if caller == "person"]
     assert len(mine) > 100 and max(mine) <= LONGEST_JOB
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"), st.booleans(), st.sampled_from([0.5, 1.0, 3.0]), st.sampled_from([None, 4.0])
+        ),
+        max_size=30,
+    ),
+    st.lists(st.floats(0, 20), min_size=30, max_size=30),
+)
+def test_who_finds_a_free_place_is_charged_as_if_it_had_waited_for_no_time(entries, seconds):
+    waited, free = FairQueue(), FairQueue()
+    for number, (caller, batch, weight, hint) in enumerate(entries):
+        waited.enter(number, caller, weight, batch, hint)
+        assert waited.next() == number
+        free.enter_free(number, caller, weight, batch, hint)
+        if number % 3:
+            for queue in (waited, free):
+                queue.done(number - 1, seconds[number])
+    for queue in (waited, free):
+        flood(queue, "a", 4)
+        flood(queue, "b", 4, weight=2.0)
+        flood(queue, "c", 4, batch=True)
+    assert waited.average == free.average
+    assert drain(waited) == drain(free)
