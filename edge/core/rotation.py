@@ -51,13 +51,13 @@ def succession(key: Key, new_id: str, now: float, grace: float = GRACE) -> tuple
     return evolve(key, id=new_id, expires=ends, not_before=None), old
 
 
-def ends_soon(key: Key, now: float) -> tuple[bytes, bytes] | None:
-    """The response header of a key in its last seven days, `x-aigate-key-expires: 2026-12-31T17:00:00Z`; None before."""
+def ends_soon(key: Key, now: float) -> bytes:
+    """The header line of answers to a key in its last seven days, `x-aigate-key-expires: 2026-12-31T17:00:00Z`; b"" before."""
     if key.expires is None or key.expires - now > WEEK:
-        return None
-    return b"x-aigate-key-expires", _stamped(key.expires)
+        return b""
+    return _ends(key.expires)
 
 
 @lru_cache(maxsize=256)
-def _stamped(at: float) -> bytes:
-    return stamp_utc(at).encode()
+def _ends(at: float) -> bytes:
+    return b"x-aigate-key-expires: %b\r\n" % stamp_utc(at).encode()

@@ -18,7 +18,6 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from edge.core.batch import lines
 from edge.core.cors import allowed, is_preflight, preflight
 from edge.core.exchange import Caller, Exchange
 from edge.core.forwarding import forwarded, sent_back, sent_on
@@ -231,9 +230,7 @@ class Guard:
         if isinstance(found, Refusal):
             return found
         request.exchange = exchange.by(found)
-        told = ends_soon(found.key, now)
-        if told is not None:
-            request.extra += lines((told,))
+        request.extra += ends_soon(found.key, now)
         if request.upgrade is not None and request.protocol == "HTTP/2.0" and not self._switches(request.upgrade):
             # An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4).
             return Refusal("path-not-allowed", "This service does not switch to this protocol.", retry=False)

@@ -4,6 +4,7 @@ What depends on the head, the route and the caller alone is worked out once for 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -118,7 +119,7 @@ class Passing:
         if model is not None:
             own += b"X-Aigate-Model: %b\r\n" % quote(model, safe=":/@+ ").encode("ascii")
         if overhead is not None:
-            own += b"X-Aigate-Overhead-Ms: %.2f\r\n" % (overhead * 1000)
+            own += _overhead(round(overhead * 100_000))
         return Batch(block, said_to_pages(request), own)
 
     def _back(self, request: Request, fields: Fields, server: Place) -> list[Pair]:
@@ -143,6 +144,12 @@ class Passing:
 
 
 _EMPTY: Final = Block(())
+
+
+@lru_cache(maxsize=1024)
+def _overhead(hundredths: int) -> bytes:
+    """The line that tells the gate's own share, in hundredths of a millisecond."""
+    return b"X-Aigate-Overhead-Ms: %.2f\r\n" % (hundredths / 100)
 
 
 def told(fields: Any, cors: bool) -> list[Pair]:

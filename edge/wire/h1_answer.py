@@ -1,8 +1,9 @@
 """The answer to the request that an HTTP/1.1 connection has in hand, framed as RFC 9112 6 says; or its tunnel."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 
 from twisted.internet.interfaces import IPushProducer
 
@@ -10,13 +11,21 @@ from edge.core.batch import Batch, lines
 from edge.core.headers import Pair
 from edge.wire.chunked import LAST
 from edge.wire.h1_connection import BODY, CLOSED, TUNNEL, H1Connection
-from edge.wire.request import Request, TunnelEnd
+from edge.wire.request import TunnelEnd
 
-STATUS_LINES: Final = {
+_STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
 }
 SMALL: Final = 64 * 1024
 """What is left of an unwanted body and still read away so that the connection can be kept."""
+
+
+@lru_cache(maxsize=64)
+def status_line(status: int, phrase: bytes = b"") -> bytes:
+    """The first line of an answer, its phrase the usual one where none is given."""
+    if phrase:
+        return b"HTTP/1.1 %d %b\r\n" % (status, phrase)
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
 class Answering(H1Connection):
@@ -30,11 +39,9 @@ class Answering(H1Connection):
     def respond(
         self, status: int, phrase: bytes, pairs: Iterable[Pair], length: int | None, data: bytes, last: bool
     ) -> None:
-        request = cast(Request, self._request)
-        if phrase:
-            first = b"HTTP/1.1 %d %b\r\n" % (status, phrase)
-        else:
-            first = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        request = self._request
+        assert request is not None
+        first = status_line(status, phrase)
         if type(pairs) is Batch:
             same, own = pairs.block.lines, pairs.own
             rest = lines(pairs.rest) if pairs.rest else b""
@@ -92,7 +99,7 @@ class Answering(H1Connection):
     def inform(self, status: int, pairs: Iterable[Pair]) -> None:
         request = self._request
         if request is not None and request.protocol == "HTTP/1.1":
-            out = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+            out = [status_line(status)]
             out += [b"%b: %b\r\n" % pair for pair in pairs]
             self._write(b"".join(out) + b"\r\n")
 

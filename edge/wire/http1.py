@@ -7,7 +7,7 @@ from twisted.python.failure import Failure
 from edge.core.refusal import Refusal
 from edge.transport.unsent import unsent
 from edge.wire.chunked import ChunkedReader
-from edge.wire.h1_answer import SMALL, STATUS_LINES, Answering
+from edge.wire.h1_answer import SMALL, Answering, status_line
 from edge.wire.h1_connection import BODY, CLOSING, DISCARD, FAREWELL, HEAD, LINGER, NEXT, TUNNEL
 from edge.wire.head import CHUNKED, BadHead, looks_broken, request_head
 from edge.wire.irequest import WebRequest
@@ -205,7 +205,7 @@ class Http1(Answering):
     def _refuse(self, refusal: Refusal) -> None:
         """Answers what never became a request, and closes."""
         pairs, data = self._server.handler.refuse(refusal, self.origin, "HTTP/1.1")
-        out = [STATUS_LINES.get(refusal.status) or b"HTTP/1.1 %d \r\n" % refusal.status]
+        out = [status_line(refusal.status)]
         out += [b"%b: %b\r\n" % pair for pair in pairs]
         out.append(b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(data))
         self._write(b"".join(out) + data)
