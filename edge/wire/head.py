@@ -102,6 +102,8 @@ class RequestHead:
     """The lower-case protocol of a well-formed upgrade request, `websocket`."""
     said: _Said | None = field(default=None, eq=False, repr=False)
     """What its field lines say, for the next head of an HTTP/1.1 connection."""
+    line: bytes = field(default=b"", eq=False, repr=False)
+    """Its first line with its end, for the same; b"" where what it says is not for another head."""
 
 
 @define
@@ -182,15 +184,18 @@ def _content_length(value: bytes) -> int:
 def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None = None) -> RequestHead:
     """Reads a request's head: all bytes up to and including the last field line's CRLF, without the empty line.
 
-    `known` is a head that was read before: one with the very same field lines need not have them read again. Raises
-    BadHead for whatever is malformed, ambiguous, or not HTTP/1.0 or 1.1.
+    `known` is a head that was read before: one with the very same first line or field lines need not have them read
+    again. Raises BadHead for whatever is malformed, ambiguous, or not HTTP/1.0 or 1.1.
     """
-    line_end = head.index(b"\r\n")
-    line = _REQUEST_LINE.fullmatch(head, 0, line_end)
-    if line is None:
-        raise BadHead("the request line is malformed")
-    method, target, minor = line[1].decode("ascii"), line[2], 1 if line[3] == b"1" else 0
-    block = head[line_end + 2 :]
+    if known is not None and known.line and head.startswith(known.line):
+        line, method, target, minor = known.line, known.method, known.target, known.minor
+    else:
+        line = head[: head.index(b"\r\n") + 2]
+        match = _REQUEST_LINE.fullmatch(line, 0, len(line) - 2)
+        if match is None:
+            raise BadHead("the request line is malformed")
+        method, target, minor = match[1].decode("ascii"), match[2], 1 if match[3] == b"1" else 0
+    block = head[len(line) :]
     said = known.said if known is not None else None
     length = None
     if said is None or (said.block != block and not (length := _same_but_length(said, block))):
@@ -203,6 +208,8 @@ def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None 
             raise BadHead("there is no Host")
         host = ""
     if target[0] != 0x2F:
+        # What it says, other fields may not.
+        line = b""
         target = _origin_form(method, target, host, authority)
     upgrade = said.upgrade
     if upgrade is not None and (minor == 0 or method != "GET"):
@@ -219,6 +226,7 @@ def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None 
         said.expects and minor == 1,
         upgrade,
         said,
+        line,
     )
 
 

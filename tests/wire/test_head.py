@@ -112,6 +112,24 @@ def test_a_head_that_differs_in_more_is_read_anew(line: bytes) -> None:
     assert (again.length, again.fields.pairs) == (alone.length, alone.fields.pairs)
 
 
+def test_a_first_line_that_comes_again_says_the_same_whatever_follows_it() -> None:
+    first = request_head(b"GET /a?b HTTP/1.0\r\nHost: one\r\n")
+    again = request_head(b"GET /a?b HTTP/1.0\r\nHost: two\r\nConnection: close\r\n", known=first)
+    assert (again.method, again.target, again.minor, again.host) == ("GET", b"/a?b", 0, "two")
+    for line in (b"GET /a?bc HTTP/1.0", b"GET /a HTTP/1.1", b"PUT /a?b HTTP/1.1"):
+        made = request_head(line + b"\r\nHost: one\r\n", known=first)
+        assert line == b"%b %b HTTP/1.%d" % (made.method.encode(), made.target, made.minor)
+
+
+def test_a_first_line_that_names_the_host_is_judged_by_each_host() -> None:
+    line = b"GET http://one/a HTTP/1.1\r\n"
+    first = request_head(line + b"Host: one\r\n")
+    assert first.target == b"/a"
+    assert request_head(line + b"Host: one\r\nA: b\r\n", known=first).target == b"/a"
+    with pytest.raises(BadHead):
+        request_head(line + b"Host: two\r\n", known=first)
+
+
 def post(*lines: bytes, known: head.RequestHead | None = None) -> head.RequestHead:
     written = b"\r\n".join((b"POST / HTTP/1.1", b"Host: localhost", *lines, b"X-Last: 1", b""))
     return request_head(written, known=known)
