@@ -27,7 +27,7 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
     """
     if not (method in _USUAL or _TOKEN.fullmatch(method)) or not _PATH.fullmatch(url.raw_path):
         raise ValueError("the method or the path cannot be sent")
-    if type(pairs) is Batch and pairs.block.checked:
+    if type(pairs) is Batch and pairs.block.checked and not pairs.own:
         rest = pairs.rest
         fields = b""
         for pair in rest:

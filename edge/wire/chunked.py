@@ -48,37 +48,42 @@ class ChunkedReader:
             data = self._held + data
             self._held = b""
         out: list[bytes] = []
+        state, left = self._state, self._left
         at, end = 0, len(data)
         while True:
-            if self._state == _IN_DATA:
-                have = min(self._left, end - at)
-                if have:
-                    out.append(data[at : at + have])
-                    at += have
-                    self._left -= have
-                if self._left:
+            if state == _IN_DATA:
+                stop = at + left
+                if stop > end:
+                    if at < end:
+                        out.append(data[at:end])
+                        left = stop - end
+                        at = end
                     break
-                self._state = _AT_DATA_END
-            if self._state == _AT_DATA_END:
-                if data[at : at + 2] != b"\r\n":
+                out.append(data[at:stop])
+                at = stop
+                state = _AT_DATA_END
+            if state == _AT_DATA_END:
+                if not data.startswith(b"\r\n", at):
                     if data[at:end] in (b"", b"\r"):
                         break
                     raise BadHead("a chunk is longer than its size")
                 at += 2
-                self._state = _AT_SIZE
-            if self._state == _AT_SIZE:
+                state = _AT_SIZE
+            if state == _AT_SIZE:
+                if at == end:
+                    break
                 line = _SIZE.match(data, at, at + LONGEST_LINE)
                 if line is None:
-                    if end - at >= LONGEST_LINE or (at < end and not _SIZE_START.fullmatch(data, at)):
+                    if end - at >= LONGEST_LINE or not _SIZE_START.fullmatch(data, at):
                         raise BadHead("a chunk size is malformed")
                     break
                 at = line.end()
                 self._extensions -= at - line.end(1) - 2
                 if self._extensions < 0:
                     raise BadHead("there are too many chunk extensions")
-                self._left = int(line[1], 16)
-                self._state = _IN_DATA if self._left else _IN_TRAILERS
-            if self._state == _IN_TRAILERS:
+                left = int(line[1], 16)
+                state = _IN_DATA if left else _IN_TRAILERS
+            if state == _IN_TRAILERS:
                 if data.startswith(b"\r\n", at):
                     self._state = _DONE
                     self.rest = data[at + 2 :]
@@ -93,6 +98,7 @@ class ChunkedReader:
                     raise BadHead("a trailer is malformed, or says how the message ends")
                 self._trailers -= line_end + 1 - at
                 at = line_end + 1
+        self._state, self._left = state, left
         self._held = data[at:]
         return out[0] if len(out) == 1 else b"".join(out)
 
