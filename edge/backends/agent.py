@@ -159,8 +159,9 @@ class UpstreamAgent:
             last = True
         wire = request_head(method, url, pairs, framing) + whole
         repeatable = producer is None and not whole and method in _SAFE
-        errand = Errand(url.target, wire, producer, method == b"HEAD", repeatable, last, timeouts, inform)
-        connection = self._pool.take(url.target)
+        target = url.target
+        errand = Errand(target, wire, producer, method == b"HEAD", repeatable, last, timeouts, inform)
+        connection = self._pool.take(target)
         if connection is not None:
             self.reuses += 1
             connection.begin(errand)

@@ -25,7 +25,8 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
     `framing` is what follows the caller's fields, lines with their ends. Raises ValueError for what cannot be sent: a
     method or path outside the grammar, framing fields, two Hosts, a field with a line break.
     """
-    if not (method in _USUAL or _TOKEN.fullmatch(method)) or not _PATH.fullmatch(url.raw_path):
+    path = url.raw_path
+    if not (method in _USUAL or _TOKEN.fullmatch(method)) or not _PATH.fullmatch(path):
         raise ValueError("the method or the path cannot be sent")
     if type(pairs) is Batch and pairs.block.checked and not pairs.own:
         rest = pairs.rest
@@ -36,7 +37,7 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
             fields += b"%b: %b\r\n" % pair
         if fields.count(b"\n") != len(rest) or fields.count(b"\r") != len(rest):
             raise ValueError("a field holds a line break")
-        return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, url.raw_path, pairs.block.lines, fields, framing)
+        return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, path, pairs.block.lines, fields, framing)
     if type(pairs) is Batch:
         pairs.block.checked = _checked(pairs.block.pairs, pairs.block.lines) == 1
     fields = lines(pairs)
@@ -45,7 +46,7 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
         raise ValueError("there is one Host")
     if not hosts:
         fields = b"Host: %b\r\n%b" % (url.target.netloc, fields)
-    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, url.raw_path, fields, framing)
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, path, fields, framing)
 
 
 def _add(name: bytes) -> None:

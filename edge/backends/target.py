@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+
+from edge.core.value import value
 
 Creator = Callable[[str, Path | None], IOpenSSLClientConnectionCreator]
 """From a host's name or address, and a file of the CAs that are trusted for it (None: the system's), to its TLS."""
@@ -47,7 +49,8 @@ class Target:
         return f"unix:{self.path}" if self.scheme == "unix" else f"{self.scheme}://{self.netloc.decode('ascii')}"
 
 
-class UpstreamURL(NamedTuple):
+@value
+class UpstreamURL:
     """A target and the raw path with query that it is sent, byte for byte."""
 
     target: Target

@@ -4,7 +4,7 @@ Whether a server is well is learnt from the requests that it gets. Only one that
 so that it is well again soon after it came back; a healthy one that idles, or sleeps, is left in peace.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -70,11 +70,13 @@ class Upstreams:
 
         Those that are down come last: a request then finds out what a question would.
         """
-        if len(self.servers) == 1 and not avoid:
-            (server,) = self.servers
+        servers: Sequence[Upstream] = self.servers
+        if avoid:
+            servers = [server for server in servers if server not in avoid]
+        elif len(servers) == 1:
+            server = servers[0]
             server.open += 1
             return server
-        servers = self.servers if not avoid else [server for server in self.servers if server not in avoid]
         index = choose([Load(server.open, server.state == HEALTHY) for server in servers], self._turn)
         if index is None:
             return None
