@@ -24,7 +24,7 @@ def request(*lines: bytes) -> head.RequestHead:
 def test_a_line_with_a_secret_is_not_remembered(line: bytes) -> None:
     request(line)
     answer_head(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n")
-    assert not [kept for kept in head._lines if b"secret" in kept]
+    assert line not in head._lines
 
 
 def test_a_line_that_came_before_reads_the_same_again() -> None:
