@@ -108,7 +108,7 @@ def assemble(
     lockouts = Lockouts(lockout.failures, lockout.within, lockout.longest, lockout.addresses)
     admission = Admission(store, lockouts, watching.attempts, tickets, watching.refuses)
     opens = Open(reactor, store, tickets, now, partial(cut, ended="revoked"))
-    door = Door(admission, opens, now, config.cors.origins, config.cors.max_age, config.limits.body)
+    door = Door(admission, opens, config.cors.origins, config.cors.max_age, config.limits.body)
     bounds = Bounds(config.edge.answer_head, config.edge.answer_header_count, config.edge.informational)
     outward = partial(upstream_client, reactor, fast, upstream_creator, bounds=bounds)
     counting = limiting(reactor, config, data, in_thread, now)
@@ -144,7 +144,7 @@ def assemble(
     report: dict[str, Callable[[], object]] = {"listeners": lambda: [said for said, _ in ports.bound]}
     pages = watching.pages(state, report, usage_page(config, data, in_thread, now))
     ops = Server(
-        Site(ops_router(Door(admission, opens, now), pages), reactor, now, watching.access),
+        Site(ops_router(Door(admission, opens), pages), reactor, now, watching.access),
         reactor, watch, limits, http2=False,
     )  # fmt: skip
     ports.open("ops", config.listen.ops, ops)

@@ -67,7 +67,6 @@ class Door:
 
     admission: Admits
     opens: Opens
-    now: Callable[[], float]
     origins: tuple[str, ...] = ()
     max_age: float = 7200.0
     body: int = 2 * 1024**3
@@ -222,7 +221,7 @@ class Guard:
         door = self.door
         rule = request.rule
         exchange = request.exchange
-        now = door.now()
+        now = exchange.arrival.at
         if request.ticket is not None:
             found = door.admission.admit_ticket(exchange, rule, request.ticket, now)
         else:

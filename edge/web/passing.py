@@ -64,7 +64,7 @@ class Passing:
         """The fields of a request to a server; `listed` where the answer is a list of models that is to be read."""
         exchange = request.exchange
         fields, caller, route = request.fields, exchange.caller, exchange.route
-        own: list[Pair] = [(b"X-Request-Id", exchange.arrival.id.encode("ascii"))]
+        own: list[Pair] = [(b"X-Request-Id", exchange.arrival.id.encode())]
         counted = False
         if request.rule.units:
             for grant in request.grants:
@@ -119,7 +119,7 @@ class Passing:
         if model is not None:
             own += b"X-Aigate-Model: %b\r\n" % quote(model, safe=":/@+ ").encode("ascii")
         if overhead is not None:
-            own += _overhead(round(overhead * 100_000))
+            own += _overhead(int(overhead * 100_000 + 0.5))
         return Batch(block, said_to_pages(request), own)
 
     def _back(self, request: Request, fields: Fields, server: Place) -> list[Pair]:

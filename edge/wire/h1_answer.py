@@ -70,7 +70,9 @@ class Answering(H1Connection):
             if last:
                 data += LAST
         end = b"\r\n" if self._keep else b"Connection: close\r\n\r\n"
-        self._write(b"".join((first, same, own, rest, framing, end, data)))
+        out = b"".join((first, same, own, rest, framing, end, data))
+        self._written += len(out)
+        self.transport.write(out)
         if last:
             self._answered()
 

@@ -232,7 +232,7 @@ class House:
         self.opens = Open(self.clock, self.store, self.tickets, self.read_now, partial(cut, ended="revoked"))
         self.opens.start()
         admission = Admission(self.store, Lockouts(), self.attempts, self.tickets)
-        self.door = Door(admission, self.opens, self.read_now, self.origins, 600.0, self.body)
+        self.door = Door(admission, self.opens, self.origins, 600.0, self.body)
         self.limiter = Limiter(self.limits, MemoryCounters(ZoneInfo("UTC")))
         self.slots = Slots(self.clock, self.limiter.engine)
         self.behind = Behind()
