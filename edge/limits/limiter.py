@@ -16,7 +16,6 @@ from edge.core.levels import Ladder, Ladders, Level, Limits, Standing, Verdict
 from edge.core.ratelimits import refusal, standing
 from edge.core.refusal import Refusal
 from edge.core.tokens import Worst
-from edge.core.value import value
 from edge.errors import StoreError
 from edge.interfaces import ILimitEngine
 
@@ -30,20 +29,6 @@ AGAIN: Final = 1.0
 """Seconds after which a client may ask again when the counters cannot be reached."""
 
 
-@value
-class Granted:
-    """A request that may go on."""
-
-    verdict: Verdict | None = None
-    """None where no limit stood before it."""
-    now: float = 0.0
-
-    def told(self, dialect: str) -> bytes:
-        """Where the caller stands, as lines for the head of the answer; worked out only here."""
-        return b"" if self.verdict is None else standing(self.verdict, dialect, self.now)
-
-
-FREE: Final = Granted()
 _NOBODY: Final[tuple[None, str, Ladder]] = (None, "", Ladder((), (), ()))
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -55,11 +40,9 @@ class Reservation:
     levels: tuple[Level, ...] = ()
     amounts: tuple[float, ...] = ()
     windows: tuple[int, ...] = ()
-    granted: Granted = FREE
+    told: bytes = b""
+    """Where the caller stands, as lines for the head of the answer."""
     settled: bool = False
-
-    def told(self, dialect: str) -> bytes:
-        return self.granted.told(dialect)
 
 
 @define
@@ -86,28 +69,32 @@ class Limiter:
         self._ladders = Ladders(limits)
         self._asked = _NOBODY
 
-    async def take(self, exchange: Exchange, now: float, dialect: str = "openai") -> Granted | Refusal:
+    async def take(self, exchange: Exchange, now: float, dialect: str = "openai") -> bytes | Refusal:
         """Charge one request to every rate and budget of requests that stands before it: to all of them or to none.
 
-        `now` is in Unix seconds. Needs a route and a caller; without them nobody passes.
+        Returns where the caller stands, as lines for the head of the answer; b"" where there is no limit. `now` is in
+        Unix seconds. Needs a route and a caller; without them nobody passes.
         """
         levels = self._ladder(exchange).requests
         if not levels:
-            return FREE
-        return await self._charge(levels, self._ones[len(levels)], now, dialect)
+            return b""
+        verdict = await self._charge(levels, self._ones[len(levels)], now, dialect)
+        return verdict if isinstance(verdict, Refusal) else standing(verdict, dialect, now)
 
-    def take_now(self, exchange: Exchange, now: float, dialect: str = "openai") -> Granted | Refusal | None:
+    def take_now(self, exchange: Exchange, now: float, dialect: str = "openai") -> bytes | Refusal | None:
         """`take` where nothing need be waited for; None where something must, and nothing has been charged."""
         levels = self._ladder(exchange).requests
         if not levels:
-            return FREE
+            return b""
         decide = self.engine.decide
         if decide is None:
             return None
         verdict = decide(levels, self._ones[len(levels)], now)
-        if verdict.passed and not verdict.waited:
-            return Granted(verdict, now)
-        return self._judged(verdict, now, dialect)
+        if verdict.waited or not verdict.passed:
+            judged = self._judged(verdict, now, dialect)
+            if isinstance(judged, Refusal):
+                return judged
+        return standing(verdict, dialect, now)
 
     def metered(self, exchange: Exchange) -> frozenset[str]:
         """The units that limits count for this caller; a body is judged only where there are any but bytes."""
@@ -127,19 +114,19 @@ class Limiter:
         if not levels:
             return Reservation(settled=True)
         amounts = tuple(worst.of(level.unit, level.amount) for level in levels)
-        told = await self._charge(levels, amounts, now, dialect)
-        if isinstance(told, Refusal) or told.verdict is None:
-            return told if isinstance(told, Refusal) else Reservation(settled=True)
+        verdict = await self._charge(levels, amounts, now, dialect)
+        if isinstance(verdict, Refusal):
+            return verdict
         paid = [
             (level, amount, standing.window)
-            for level, amount, standing in zip(levels, amounts, told.verdict.standings, strict=True)
+            for level, amount, standing in zip(levels, amounts, verdict.standings, strict=True)
             if not standing.wait
         ]
         return Reservation(
             tuple(level for level, _, _ in paid),
             tuple(amount for _, amount, _ in paid),
             tuple(window for _, _, window in paid),
-            told,
+            standing(verdict, dialect, now),
             not paid,
         )
 
@@ -178,7 +165,7 @@ class Limiter:
 
     async def _charge(
         self, levels: tuple[Level, ...], costs: Sequence[float], now: float, dialect: str
-    ) -> Granted | Refusal:
+    ) -> Verdict | Refusal:
         try:
             verdict = await self.engine.take(levels, costs, now)
         except StoreError:
@@ -186,11 +173,11 @@ class Limiter:
             return Refusal("store-unavailable", "The limits cannot be counted just now.", retry_after=AGAIN)
         return self._judged(verdict, now, dialect)
 
-    def _judged(self, verdict: Verdict, now: float, dialect: str) -> Granted | Refusal:
+    def _judged(self, verdict: Verdict, now: float, dialect: str) -> Verdict | Refusal:
         for level, _, wait, _, _ in verdict.rows:
             if wait and level.shadow:
                 self._tell(level, now)
-        return Granted(verdict, now) if verdict.passed else refusal(verdict, dialect, now)
+        return verdict if verdict.passed else refusal(verdict, dialect, now)
 
     def _tell(self, level: Level, now: float) -> None:
         self.would_refuse[f"{level.scope} {level.limit}"] += 1

@@ -93,7 +93,8 @@ class Inspection:
         told = await self.limiter.reserve(request.exchange, worst, self.now(), request.rule.dialect or self.dialect)
         if isinstance(told, Refusal):
             return told
-        request.grants.append(told)
+        request.standing += told.told
+        ledger.counted = bool(told.levels)
 
         def settle(_: object = None) -> None:
             truth = {**ledger.units, "bytes": float(request.sent + request.body.received)}

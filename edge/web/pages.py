@@ -31,10 +31,7 @@ def said_by_gate(request: Request) -> list[Pair]:
 
 def said_to_all(request: Request) -> bytes:
     """The first part of it, as lines: the request's id, and where its caller stands."""
-    said = b"X-Request-Id: %b\r\n%b" % (request.exchange.arrival.id.encode(), request.extra)
-    for grant in request.grants:
-        said += grant.told(request.dialect)
-    return said
+    return b"X-Request-Id: %b\r\n%b%b" % (request.exchange.arrival.id.encode(), request.standing, request.extra)
 
 
 def said_to_pages(request: Request) -> Sequence[Pair]:

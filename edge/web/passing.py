@@ -65,11 +65,8 @@ class Passing:
         exchange = request.exchange
         fields, caller, route = request.fields, exchange.caller, exchange.route
         own: list[Pair] = [(b"X-Request-Id", exchange.arrival.id.encode())]
-        counted = False
-        if request.rule.units:
-            for grant in request.grants:
-                # A packed answer could not be counted.
-                counted = counted or bool(getattr(grant, "levels", ()))
+        # A packed answer could not be counted.
+        counted = request.ledger.counted and bool(request.rule.units)
         key = caller.key if caller is not None else None
         noted = fields.notes.get(self)
         if (

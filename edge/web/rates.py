@@ -14,10 +14,10 @@ from edge.wire.request import Request
 class Counts(Protocol):
     """Who counts: `edge.limits.limiter.Limiter`."""
 
-    def take_now(self, exchange: Exchange, now: float, dialect: str = ...) -> Any | Refusal | None: ...
+    def take_now(self, exchange: Exchange, now: float, dialect: str = ...) -> bytes | Refusal | None: ...
     def take(
         self, exchange: Exchange, now: float, dialect: str = ...
-    ) -> Coroutine[Deferred[Any], Any, Any | Refusal]: ...
+    ) -> Coroutine[Deferred[Any], Any, bytes | Refusal]: ...
 
 
 @define(eq=False)
@@ -38,12 +38,12 @@ class Rates:
             return self._wait(request)
         if isinstance(told, Refusal):
             return told
-        request.grants.append(told)
+        request.standing += told
         return None
 
     async def _wait(self, request: Request) -> Refusal | None:
         told = await self.limiter.take(request.exchange, self.now(), request.rule.dialect or self.dialect)
         if isinstance(told, Refusal):
             return told
-        request.grants.append(told)
+        request.standing += told
         return None

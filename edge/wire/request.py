@@ -116,7 +116,6 @@ class Request:
         "finished",
         "finished_well",
         "gone",
-        "grants",
         "host",
         "ledger",
         "length",
@@ -129,6 +128,7 @@ class Request:
         "rule",
         "select_own",
         "sent",
+        "standing",
         "started",
         "status",
         "target",
@@ -191,8 +191,8 @@ class Request:
         off, or the client left (after `gone`)."""
         self.extra = b""
         """Lines that layers add to the head of the answer, whoever gives it."""
-        self.grants: list[Any] = []
-        """What limits granted: each tells where the caller stands by `told(dialect)`, if there is a head to tell it in."""
+        self.standing = b""
+        """Lines that tell where the caller stands with the limits, for an answer that is no refusal."""
         self.early = b""
         """The content type of an answer that began while the request still waited for its turn."""
         self.status = 0

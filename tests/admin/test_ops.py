@@ -108,8 +108,8 @@ def test_a_part_of_the_report_that_fails_hides_no_other():
     request = SimpleNamespace(
         exchange=SimpleNamespace(arrival=SimpleNamespace(id="d41e0000")),
         origin_allowed=None,
-        extra=[],
-        grants=[],
+        extra=b"",
+        standing=b"",
         reply=lambda status, pairs, body: sent.update(status=status, body=body),
     )
     report_page({"disk": broken, "version": lambda: "1"})(request)
