@@ -19,6 +19,7 @@ from edge.config.schema import Config
 from edge.core.attempts import Attempt
 from edge.core.exchange import Outcome, Session
 from edge.core.headers import Fields
+from edge.observe.later import SLICE, Taker
 from tests.observe.made import ANSWER, FIELDS, arrival, attempt, outcome
 
 SECOND = 1000
@@ -53,16 +54,16 @@ def parts(watching: Observed, made: list[Outcome], tries: list[Attempt]) -> dict
     """What is measured by itself, by name."""
     (later,) = watching.sinks
     using, audit = watching.using, watching.audit
-    access, metrics, use = later.takers
+    access, metrics, use = [in_slices(take, made) for take in later.takers]
     (lines,) = (log for log in watching.logs if log.path.stem == "access")
     return {
         "on the request's path: outcome": lambda: [later(one) for one in made],
         "  told later": later.finish,
         "on the request's path: attempt": lambda: [watching.attempts.attempt(one) for one in tries],
-        "later: access line": lambda: [access(one) for one in made],
+        "later: access line": access,
         "  its line written": lines.flush,
-        "later: metrics": lambda: [metrics(one) for one in made],
-        "later: record of use": lambda: [use(one) for one in made],
+        "later: metrics": metrics,
+        "later: record of use": use,
         "  its sums and rows written": using.flush,
         "later: audit log": audit.flush,
         "one SHA-256 of 54 bytes, for scale": lambda: [sha256(_NOTHING) for _ in made],
@@ -70,6 +71,12 @@ def parts(watching: Observed, made: list[Outcome], tries: list[Attempt]) -> dict
 
 
 _NOTHING = bytes(54)
+
+
+def in_slices(take: Taker, made: list[Outcome]) -> Work:
+    """A taker's work, as `Later` has it done."""
+    slices = [made[start : start + SLICE] for start in range(0, len(made), SLICE)]
+    return lambda: [take(iter(each)) for each in slices]
 
 
 def main(rounds: int, ai: bool) -> None:

@@ -23,7 +23,7 @@ from edge.observe.console import Console
 from edge.observe.disk import Disk
 from edge.observe.gauges import Gauges
 from edge.observe.human import HumanLine
-from edge.observe.later import Later
+from edge.observe.later import Later, Taker, singly
 from edge.observe.linelog import LineLog, Rotation
 from edge.observe.metrics import CONTENT_TYPE, Metrics
 from edge.observe.observing import Attempts, Observing, Sink, each
@@ -134,13 +134,14 @@ def observed(
     folder = data / LOG
     auth = LineLog(folder / "auth.log", rotation(config.log, AUTH_SIZE), now)
     logs = [auth]
-    sinks: list[Sink] = []
-    write: Sink | None = None
+    told: list[Taker] = []
+    access: tuple[Sink, ...] = ()
     takers = [AuthLog(auth.append).attempt]
     if config.log.access != "off":
-        lines, write = access_log(config.log, folder, now)
+        lines, shape = access_log(config.log, folder, now)
         logs.append(lines)
-        sinks.append(write)
+        told.append(lambda outcomes: lines.extend(map(shape, outcomes)))
+        access = (lambda outcome: lines.append(shape(outcome)),)
     audit = Auditing(AuditTrail(data, config.log.audit_max, now), config.log.audit_on_full == "refuse", now)
     takers.append(audit.attempt)
     audit.note(what="started", version=__version__, configuration=str(file or ""), sha256=_digest(file))
@@ -149,25 +150,25 @@ def observed(
     if config.metrics.enabled:
         kinds = {name: one.plugin for name, one in config.services.items()}
         metrics = Metrics(config.metrics.models, kinds, [gauges])
-        sinks.append(metrics)
+        told.append(metrics)
         takers.append(metrics.attempt)
     using = None
     if config.usage.enabled:
         using = Using(usage_store(config, data), Batch, tuple(config.services), config.usage.requests > 0, now)
-        sinks.append(using)
+        told.append(using)
     tracing = traces(config)
     if tracing is not None:
-        sinks.append(tracing)
+        told.append(singly(tracing))
     screen = screen_for(config.log, console)
     if screen is not None:
-        sinks.append(screen.tell)
+        told.append(singly(screen.tell))
     writers: dict[str, Callable[[], str]] = {log.path.stem: partial(getattr, log, "problem") for log in logs}
     writers["audit"] = partial(getattr, audit, "problem")
     if using is not None:
         writers["usage"] = partial(getattr, using, "problem")
     disk = Disk(data, writers, now)
     gauges.disk = lambda: (disk.free, disk.total)
-    later = Later(tuple(sinks), clock)
+    later = Later(tuple(told), clock)
     workers = [
         Worker("logs", each([*[log.flush for log in logs], disk.look])),
         Worker("audit", audit.flush, 0.5, audit.finish),
@@ -187,7 +188,7 @@ def observed(
     return Observed(
         Observing(tuple(logs), tuple(workers), later.finish, tracing),
         (later,),
-        () if write is None else (write,),
+        access,
         Attempts(tuple(takers)),
         gauges,
         None if metrics is None else partial(later.settled, metrics.page),
@@ -226,12 +227,11 @@ def traces(config: Config) -> Any:
     return Tracing(trace.endpoint, trace.sample, trace.service_name, trace.queue, kinds)
 
 
-def access_log(config: LogConfig, folder: Path, now: Callable[[], float]) -> tuple[LineLog, Sink]:
-    """The access log's file and what writes a request to it."""
+def access_log(config: LogConfig, folder: Path, now: Callable[[], float]) -> tuple[LineLog, Callable[[Outcome], str]]:
+    """The access log's file and what makes a line of a request."""
     file = LineLog(config.access_file or folder / "access.jsonl", rotation(config), now)
     shapes: dict[str, Callable[[Outcome], str]] = {"json": json_line, "common": common_line, "human": HumanLine()}
-    shape, append = shapes[config.access], file.append
-    return file, lambda outcome: append(shape(outcome))
+    return file, shapes[config.access]
 
 
 def rotation(config: LogConfig, most: int | None = None) -> Rotation:

@@ -10,6 +10,8 @@ REMEMBERED = 256
 class Busy:
     """Stretches of work, as (begin, end) on one clock, apart from each other and in order."""
 
+    fresh: float = 0.0
+    """Seconds that were added since somebody last set this to 0."""
     _stretches: list[tuple[float, float]] = field(factory=list, init=False)
 
     def add(self, begin: float, end: float) -> float:
@@ -19,10 +21,11 @@ class Busy:
             # Most jobs reach back into the last stretch at most.
             since, until = stretches[-1]
             if begin <= until:
-                if end > until:
-                    stretches[-1] = (since, end)
-                    return end - until
-                return 0.0
+                if end <= until:
+                    return 0.0
+                stretches[-1] = (since, end)
+                self.fresh += end - until
+                return end - until
         added = max(0.0, end - begin)
         while stretches and stretches[-1][1] >= begin:
             earlier = stretches.pop()
@@ -32,4 +35,6 @@ class Busy:
         stretches.append((begin, end))
         if len(stretches) > REMEMBERED:
             del stretches[0]
-        return max(0.0, added)
+        added = max(0.0, added)
+        self.fresh += added
+        return added

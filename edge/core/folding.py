@@ -12,13 +12,14 @@ class Fold:
     """The first `most` names that proved real; a name that nothing answered to never takes a place."""
 
     most: int
-    _known: set[str] = field(factory=set, init=False)
+    known: set[str] = field(factory=set, init=False)
+    """Those that have a place."""
 
     def name(self, name: str, real: bool) -> str:
         """The name itself where it has a place or, being `real`, gets one; else `other`."""
-        if name in self._known:
+        if name in self.known:
             return name
-        if real and len(self._known) < self.most and len(name) <= 200:
-            self._known.add(name)
+        if real and len(self.known) < self.most and len(name) <= 200:
+            self.known.add(name)
             return name
         return OTHER

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 from attrs import define, field
@@ -17,6 +17,8 @@ from edge.observe.quoting import keep, known, quoted, scrubbed
 
 HELD: Final = 50_000
 """Attempts that wait for the disk; about 20 MB. Further ones are lost, and the log says how many."""
+_PARTS: Final = tuple(f".{part:03d}Z" for part in range(1000))
+"""The end of a moment, by milliseconds."""
 SIGN: Final = 5.0
 """Seconds between two signatures while lines are written."""
 
@@ -68,7 +70,7 @@ class Auditing:
         """Write what waits. Never raises."""
         waiting, pending = self._waiting, self._pending
         if len(pending) < HELD:
-            pending.extend([attempt_body(waiting.popleft()) for _ in range(len(waiting))])
+            pending.extend(attempt_bodies([waiting.popleft() for _ in range(len(waiting))]))
         now = self.now()
         with self._guard:
             counted = list(self.throttle.counted()) if self.throttle.due(now) else []
@@ -114,14 +116,26 @@ class Auditing:
         self.flush()
 
 
-def attempt_body(attempt: Attempt) -> str:
-    """An attempt as members of a JSON object."""
-    request = attempt.request
-    if "_" in request:
-        request = scrubbed(request)
-    mark = ("attempt", attempt.address, attempt.key, attempt.user, attempt.service, attempt.allowed, attempt.reason)
-    who = known.get(mark) or _who(attempt, mark)
-    return f'"at":"{_moment(attempt.at)}","what":"attempt","request":{quoted(request)}{who}'
+def attempt_bodies(attempts: Iterable[Attempt]) -> list[str]:
+    """Attempts as members of JSON objects."""
+    made = []
+    second, text = -1, ""
+    for attempt in attempts:
+        at, request = attempt.at, attempt.request
+        if int(at) != second:
+            # The calendar is asked only once for a second.
+            second = int(at)
+            text = moment(second)[:-5]
+        if "_" in request:
+            request = scrubbed(request)
+        mark = (
+            "attempt", attempt.address, attempt.key, attempt.user, attempt.service, attempt.allowed, attempt.reason,
+        )  # fmt: skip
+        who = known.get(mark) or _who(attempt, mark)
+        made.append(
+            f'"at":"{text}{_PARTS[int((at - second) * 1000)]}","what":"attempt","request":{quoted(request)}{who}'
+        )
+    return made
 
 
 def _who(attempt: Attempt, mark: Hashable) -> str:
@@ -130,17 +144,3 @@ def _who(attempt: Attempt, mark: Hashable) -> str:
         f'"service":"{attempt.service}","allowed":{"true" if attempt.allowed else "false"},"reason":"{attempt.reason}"'
     )
     return keep(mark, 0, made)
-
-
-_last: tuple[int, str] = (-1, "")
-
-
-def _moment(when: float) -> str:
-    """The same as `moment`, which asks the calendar only once for a second."""
-    global _last
-    second = int(when)
-    known, text = _last
-    if known != second:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        _last = (second, text)
-    return f"{text}.{int((when - second) * 1000):03d}Z"

@@ -92,7 +92,8 @@ class GenAI:
         if first is not None and outcome.status < 400:
             one.first.observe(first)
             if answered is not None and answered > 1:
-                one.each.observe(max(0.0, outcome.seconds - first) / (answered - 1))
+                rest = outcome.seconds - first
+                one.each.observe(rest / (answered - 1) if rest > 0.0 else 0.0)
 
     def fold(self) -> None:
         """Count what waits to be counted."""

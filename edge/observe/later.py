@@ -5,7 +5,7 @@ and both would pay for the change of hands. Whatever waits for a disk has a thre
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from attrs import define, field
@@ -21,13 +21,15 @@ SLICE: Final = 64
 WAIT: Final = 0.1
 """Seconds from an outcome to the turn in which it is told."""
 T = TypeVar("T")
+Taker = Callable[[Iterator[Outcome]], None]
+"""Takes outcomes one after another. Where it raises at one of them, it is called again for those that follow."""
 
 
 @define(eq=False)
 class Later:
-    """A sink of outcomes, before others that take each in turn. What one of them raises keeps it from no other."""
+    """A sink of outcomes, before others that take a slice in turn. What one of them raises keeps it from no other."""
 
-    takers: Sequence[Callable[[Outcome], None]]
+    takers: Sequence[Taker]
     clock: IReactorTime
     log: Logger = field(factory=lambda: Logger(namespace="aigate.observe"), repr=False)
     _waiting: deque[Outcome] = field(factory=deque, init=False, repr=False)
@@ -40,31 +42,48 @@ class Later:
         if self._call is None:
             self._call = self.clock.callLater(WAIT, self._turn)
         elif len(waiting) >= HELD:
-            self._tell(SLICE)
+            self._tell()
 
     def settled(self, function: Callable[[], T]) -> T:
         """What `function` returns once everything is told."""
-        self._tell(len(self._waiting))
+        self._tell_all()
         return function()
 
     def finish(self) -> None:
         """Tell what is left; what comes afterwards is told at once."""
-        self._tell(len(self._waiting))
+        self._tell_all()
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
 
     def _turn(self) -> None:
-        self._tell(SLICE)
+        self._tell()
         self._call = self.clock.callLater(0, self._turn) if self._waiting else None
 
-    def _tell(self, most: int) -> None:
+    def _tell_all(self) -> None:
+        while self._waiting:
+            self._tell()
+
+    def _tell(self) -> None:
         waiting = self._waiting
-        told = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        told = [waiting.popleft() for _ in range(min(SLICE, len(waiting)))]
         # Each taker has them all in turn: what works on many alike costs a tenth less for each.
         for take in self.takers:
-            for outcome in told:
+            left = iter(told)
+            # No more often than there are outcomes, whatever it does with them.
+            for _ in told:
                 try:
-                    take(outcome)
+                    take(left)
+                    break
                 except Exception:
                     self.log.failure("A request's end could not be written down")
+
+
+def singly(sink: Callable[[Outcome], None]) -> Taker:
+    """A taker for what takes one outcome at a time."""
+
+    def take(outcomes: Iterator[Outcome]) -> None:
+        for outcome in outcomes:
+            sink(outcome)
+
+    return take

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,8 @@ from edge.files import keep_owner, make_folder
 
 HELD: Final = 8 * 2**20
 """The most bytes that wait to be written; about 10,000 requests."""
-AT_ONCE: Final = 100
-"""Lines in one write: what is larger than 128 KiB costs memory fresh from the kernel each time."""
+AT_ONCE: Final = 64 * 2**10
+"""Bytes after which no more go into one write: what is larger than 128 KiB costs memory fresh from the kernel each time."""
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
@@ -50,7 +50,8 @@ class LineLog:
     problem: str = ""
     """Why the last writing failed, "" where it did not."""
     log: Logger = field(factory=lambda: Logger(namespace="aigate.log"), repr=False)
-    _lines: deque[str] = field(factory=deque, init=False, repr=False)
+    _waiting: deque[str] = field(factory=deque, init=False, repr=False)
+    """Lines, many or one at a time."""
     # Each counter has one thread that writes it, so that neither needs a lock.
     _taken: int = field(default=0, init=False)
     _popped: int = field(default=0, init=False)
@@ -70,7 +71,21 @@ class LineLog:
             self.dropped += 1
             return
         self._taken += length
-        self._lines.append(line)
+        self._waiting.append(line)
+
+    def extend(self, lines: Iterable[str]) -> None:
+        """Take several. Where they come to an end with an error, those before it are taken."""
+        made: list[str] = []
+        try:
+            made.extend(lines)
+        finally:
+            text = "".join(made)
+            if self._taken - self._done + len(text) > self.held:
+                for line in made:
+                    self.append(line)
+            elif made:
+                self._taken += len(text)
+                self._waiting.append(text)
 
     def reopen(self) -> None:
         """Another program has moved the file: the next line goes to a new one."""
@@ -78,7 +93,7 @@ class LineLog:
 
     def flush(self) -> None:
         """Write what is there. Never raises: what fails is said once, and tried again the next time."""
-        if not self._lines and not self._rest and not self._reopen:
+        if not self._waiting and not self._rest and not self._reopen:
             return
         try:
             self._write()
@@ -102,13 +117,14 @@ class LineLog:
             self._handle = None
 
     def _write(self) -> None:
-        lines = self._lines
+        waiting = self._waiting
         # Only what is there now: the other thread may go on adding.
-        left = len(lines)
+        left = len(waiting)
         while True:
-            count = min(left, AT_ONCE)
-            left -= count
-            text = "".join([lines.popleft() for _ in range(count)])
+            text = ""
+            while left and len(text) < AT_ONCE:
+                text += waiting.popleft()
+                left -= 1
             self._popped += len(text)
             self._rest += text.encode("ascii", "backslashreplace")
             handle = self._open(len(self._rest))

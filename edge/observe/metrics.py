@@ -88,46 +88,52 @@ class Metrics(Collector):
         self._registry.register(PLATFORM_COLLECTOR)
         self._registry.register(GC_COLLECTOR)
 
-    def __call__(self, outcome: Outcome) -> None:
-        """Count one request."""
-        exchange = outcome.exchange
-        route, method, status = exchange.route, exchange.arrival.method, outcome.status
-        service = GATE if route is None else route.service
-        one = self._services.get(service)
-        if one is None:
-            one = self._services[service] = _Series()
-        mark = (method if method in _METHODS else "other", status)
-        requests = one.requests
-        requests[mark] = requests.get(mark, 0) + 1
-        one.sent += outcome.sent
-        one.received += outcome.received
-        one.duration.observe(outcome.seconds)
-        self._counted += 1
-        if self._counted >= FOLD:
-            self._fold_all()
-        if outcome.reason:
-            one.refusals[outcome.reason] = one.refusals.get(outcome.reason, 0) + 1
-        if outcome.ended != "complete":
-            one.ended[outcome.ended] = one.ended.get(outcome.ended, 0) + 1
-        first, overhead = outcome.first_byte, outcome.overhead
-        if first is not None:
-            one.first.observe(first)
-        if overhead is not None:
-            one.overhead.observe(overhead)
-            one.queue.observe(outcome.queued)
-        caller = exchange.caller
-        if caller is not None and route is not None:
-            use = self._uses.get((service, caller.key.user)) or self._use(service, caller.key.user)
-            use.requests += 1
-            units, model = outcome.units, exchange.model
-            if units:
-                sums = use.units
-                for unit, amount in units.items():
-                    sums[unit] = sums.get(unit, 0.0) + amount
-            if units or model:
-                self._genai.tell(
-                    outcome, service, self._models.name(scrubbed(model), status < 300) if model else "unknown"
-                )
+    def __call__(self, outcomes: Iterable[Outcome]) -> None:
+        """Count requests."""
+        services, uses, models = self._services, self._uses, self._models
+        for outcome in outcomes:
+            exchange = outcome.exchange
+            route, caller, method, status = exchange.route, exchange.caller, exchange.arrival.method, outcome.status
+            service = GATE if route is None else route.service
+            one = services.get(service)
+            if one is None:
+                one = services[service] = _Series()
+            mark = (method if method in _METHODS else "other", status)
+            requests = one.requests
+            requests[mark] = requests.get(mark, 0) + 1
+            one.sent += outcome.sent
+            one.received += outcome.received
+            one.duration.observe(outcome.seconds)
+            self._counted += 1
+            if self._counted >= FOLD:
+                self._fold_all()
+            reason, ended = outcome.reason, outcome.ended
+            if reason:
+                one.refusals[reason] = one.refusals.get(reason, 0) + 1
+            if ended != "complete":
+                one.ended[ended] = one.ended.get(ended, 0) + 1
+            first, overhead = outcome.first_byte, outcome.overhead
+            if first is not None:
+                one.first.observe(first)
+            if overhead is not None:
+                one.overhead.observe(overhead)
+                one.queue.observe(outcome.queued)
+            if caller is not None and route is not None:
+                user = caller.key.user
+                use = uses.get((service, user)) or self._use(service, user)
+                use.requests += 1
+                units, model = outcome.units, exchange.model
+                if units:
+                    sums = use.units
+                    for unit, amount in units.items():
+                        sums[unit] = sums.get(unit, 0.0) + amount
+                if not model:
+                    if not units:
+                        continue
+                    model = "unknown"
+                elif model not in models.known:
+                    model = models.name(scrubbed(model), status < 300)
+                self._genai.tell(outcome, service, model)
 
     def _use(self, service: str, name: str) -> _Use:
         mark = (service, self._users.name(name, True))

@@ -59,7 +59,7 @@ class Using:
     _rows: deque[tuple[Any, ...]] = field(factory=lambda: deque(maxlen=WAITING), init=False, repr=False)
     _last: dict[str, float] = field(factory=dict, init=False, repr=False)
     _busy: dict[str, Busy] = field(factory=dict, init=False, repr=False)
-    _worked: dict[str, float] = field(factory=dict, init=False, repr=False)
+    """By service."""
     _models: Fold = field(factory=lambda: Fold(MODELS), init=False, repr=False)
     _guard: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
     _ready: float = field(init=False)
@@ -67,20 +67,35 @@ class Using:
     def __attrs_post_init__(self) -> None:
         self._ready = self.monotonic()
 
-    def __call__(self, outcome: Outcome) -> None:
-        """Add one request."""
-        exchange = outcome.exchange
-        caller, route, arrival = exchange.caller, exchange.route, exchange.arrival
-        if caller is None or route is None:
-            return
-        key, service, model, status = caller.key, route.service, exchange.model, outcome.status
-        key_id, user, seconds, queued = key.id, key.user, outcome.seconds, outcome.queued
-        sent, received, ended, units = outcome.sent, outcome.received, outcome.ended, outcome.units
-        at = arrival.at + seconds
-        model = self._models.name(scrubbed(model), status < 300) if model else ""
-        mark = (int(at) // 3600, key_id, user, service, model)
+    def __call__(self, outcomes: Iterable[Outcome]) -> None:
+        """Add requests."""
+        rows: list[tuple[Any, ...]] = []
         with self._guard:
-            sums = self._sums.get(mark) or self._begin(mark)
+            try:
+                self._add(outcomes, rows)
+            finally:
+                self.unlisted += max(0, len(self._rows) + len(rows) - WAITING)
+                self._rows.extend(rows)
+
+    def _add(self, outcomes: Iterable[Outcome], rows: list[tuple[Any, ...]]) -> None:
+        """Within the lock."""
+        all_sums, last, busy, models, each = self._sums, self._last, self._busy, self._models, self.each
+        for outcome in outcomes:
+            exchange = outcome.exchange
+            caller, route = exchange.caller, exchange.route
+            if caller is None or route is None:
+                continue
+            arrival, key, service, model = exchange.arrival, caller.key, route.service, exchange.model
+            key_id, user, status, ended = key.id, key.user, outcome.status, outcome.ended
+            sent, received, units = outcome.sent, outcome.received, outcome.units
+            seconds, queued = outcome.seconds, outcome.queued
+            at = arrival.at + seconds
+            if not model:
+                model = ""
+            elif model not in models.known:
+                model = models.name(scrubbed(model), status < 300)
+            mark = (int(at) // 3600, key_id, user, service, model)
+            sums = all_sums.get(mark) or self._begin(mark)
             sums[0] += 1
             if status >= 400 or ended != "complete":
                 sums[1] += 1
@@ -91,18 +106,19 @@ class Using:
                 sums[4] += seconds - queued
                 sums[5] += queued
                 started = arrival.started
-                self._work(service, started + queued, started + seconds)
+                work = busy.get(service)
+                if work is None:
+                    work = busy[service] = Busy()
+                work.add(started + queued, started + seconds)
             if units:
                 for unit, amount in units.items():
                     place = _UNITS.get(unit)
                     if place is not None:
                         sums[place] += amount
-            self._last[key_id] = at
-            if self.each:
+            last[key_id] = at
+            if each:
                 request = arrival.id
-                if len(self._rows) >= WAITING:
-                    self.unlisted += 1
-                self._rows.append(
+                rows.append(
                     (
                         at, request if "_" not in request else scrubbed(request), key_id, user, service, model, status,
                         outcome.reason, ended, sent, received, seconds, queued, units_text(units) if units else "",
@@ -118,12 +134,6 @@ class Using:
         sums = self._sums[mark] = [0.0] * len(NAMES)
         return sums
 
-    def _work(self, service: str, begin: float, end: float) -> None:
-        busy = self._busy.get(service)
-        if busy is None:
-            busy = self._busy[service] = Busy()
-        self._worked[service] = self._worked.get(service, 0.0) + busy.add(begin, end)
-
     def flush(self, last: bool = False) -> None:
         """Put the sums on record. Never raises: what cannot be written waits, and is added to."""
         ready = self.monotonic() - self._ready
@@ -132,7 +142,9 @@ class Using:
                 return
             sums, self._sums = self._sums, {}
             seen, self._last = self._last, {}
-            worked, self._worked = self._worked, {}
+            worked = {service: busy.fresh for service, busy in self._busy.items() if busy.fresh}
+            for busy in self._busy.values():
+                busy.fresh = 0.0
             rows, self._rows = self._rows, deque(maxlen=WAITING)
         self._ready += ready
         hardware = {name: Hardware(worked.get(name, 0.0), ready) for name in {*self.services, *worked}}
@@ -166,7 +178,7 @@ class Using:
                     into[place] += amount
             self._last = {**seen, **self._last}
             for service, seconds in worked.items():
-                self._worked[service] = self._worked.get(service, 0.0) + seconds
+                self._busy[service].fresh += seconds
 
     def finish(self) -> None:
         """Write what is left."""

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from attrs import field, fields, frozen
@@ -48,7 +49,7 @@ def insert(connection: sqlite3.Connection, rows: Sequence[Row], most: int) -> No
         return
     whole = len(rows) - len(rows) % AT_ONCE
     for start in range(0, whole, AT_ONCE):
-        connection.execute(_MANY, [value for row in rows[start : start + AT_ONCE] for value in row])
+        connection.execute(_MANY, list(chain.from_iterable(rows[start : start + AT_ONCE])))
     connection.executemany(_ONE, rows[whole:])
     connection.execute("DELETE FROM requests WHERE number <= (SELECT max(number) FROM requests) - ?", (most,))
 

@@ -1,6 +1,6 @@
 from twisted.internet.task import Clock
 
-from edge.observe.later import HELD, SLICE, WAIT, Later
+from edge.observe.later import HELD, SLICE, WAIT, Later, singly
 from tests.observe.made import arrival, outcome
 
 
@@ -27,7 +27,7 @@ class Turns:
 def test_a_request_only_leaves_its_outcome_and_slices_of_later_turns_tell_it():
     told = []
     clock = Turns()
-    later = Later([told.append], clock)
+    later = Later([told.extend], clock)
     made = outcomes(3 * SLICE + 5)
     for one in made:
         later(one)
@@ -43,7 +43,7 @@ def test_a_request_only_leaves_its_outcome_and_slices_of_later_turns_tell_it():
 def test_an_outcome_that_comes_when_all_are_told_waits_for_a_turn_of_its_own():
     told = []
     clock = Clock()
-    later = Later([told.append], clock)
+    later = Later([told.extend], clock)
     first, second = outcomes(2)
     later(first)
     clock.advance(WAIT)
@@ -55,7 +55,7 @@ def test_an_outcome_that_comes_when_all_are_told_waits_for_a_turn_of_its_own():
 
 def test_there_are_never_more_than_so_many_though_no_turn_comes():
     told = []
-    later = Later([told.append], Clock())
+    later = Later([told.extend], Clock())
     made = outcomes(3 * HELD + 7)
     for one in made:
         later(one)
@@ -67,10 +67,10 @@ def test_there_are_never_more_than_so_many_though_no_turn_comes():
 def test_what_one_raises_keeps_it_from_no_other():
     told = []
 
-    def broken(one):
+    def broken(outcomes):
         raise ValueError("broken")
 
-    later = Later([broken, told.append], Clock())
+    later = Later([broken, told.extend], Clock())
     later.log = type("Log", (), {"failure": lambda self, text: None})()
     made = outcomes(2)
     for one in made:
@@ -79,9 +79,35 @@ def test_what_one_raises_keeps_it_from_no_other():
     assert told == made
 
 
+def test_one_that_cannot_be_told_keeps_no_other_from_being_told():
+    told, failures = [], []
+    bad = {3, 4, SLICE - 1, SLICE}
+
+    def picky(outcomes):
+        for one in outcomes:
+            if made.index(one) in bad:
+                raise ValueError("broken")
+            told.append(one)
+
+    later = Later([picky], Clock())
+    later.log = type("Log", (), {"failure": lambda self, text: failures.append(text)})()
+    made = outcomes(SLICE + 5)
+    for one in made:
+        later(one)
+    later.finish()
+    assert told == [one for number, one in enumerate(made) if number not in bad] and len(failures) == len(bad)
+
+
+def test_what_takes_one_at_a_time_is_told_of_each():
+    told = []
+    made = outcomes(3)
+    singly(told.append)(iter(made))
+    assert told == made
+
+
 def test_a_page_is_made_once_everything_is_told():
     told = []
-    later = Later([told.append], Clock())
+    later = Later([told.extend], Clock())
     made = outcomes(500)
     for one in made:
         later(one)
@@ -91,7 +117,7 @@ def test_a_page_is_made_once_everything_is_told():
 def test_at_the_end_what_is_left_is_told_and_no_turn_is_waited_for():
     told = []
     clock = Clock()
-    later = Later([told.append], clock)
+    later = Later([told.extend], clock)
     (made,) = outcomes(1)
     later(made)
     later.finish()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.observe.linelog import LineLog, Rotation, set_aside
+from edge.observe.linelog import AT_ONCE, LineLog, Rotation, set_aside
 
 
 def made(tmp_path: Path, now=time.time, **about) -> LineLog:
@@ -89,6 +89,33 @@ def test_what_waits_is_bounded_and_what_is_lost_is_counted(tmp_path):
     assert len(log.path.read_text().splitlines()) == 100
     log.append("123456789\n")
     assert log.dropped == 50
+
+
+def test_of_several_lines_those_that_fit_are_taken(tmp_path):
+    log = LineLog(tmp_path / "log" / "a.log", held=1000)
+    log.extend(f"{number:09d}\n" for number in range(60))
+    log.extend(f"{number:09d}\n" for number in range(60, 120))
+    assert log.dropped == 20
+    log.flush()
+    assert [int(line) for line in log.path.read_text().split()] == list(range(100))
+
+
+def test_lines_before_one_that_cannot_be_made_are_taken(tmp_path):
+    log = made(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        log.extend(f"{1 / number}\n" for number in (1, 2, 0, 4))
+    log.flush()
+    assert log.path.read_text() == "1.0\n0.5\n"
+
+
+def test_many_lines_are_written_in_parts(tmp_path):
+    log = made(tmp_path, size=3 * AT_ONCE, keep=None)
+    for number in range(80):
+        log.extend(f"{number * 100 + line:0999d}\n" for line in range(100))
+    log.flush()
+    files = [*set_aside(log.path), log.path]
+    assert all(file.stat().st_size <= 3 * AT_ONCE for file in files)
+    assert [int(line) for file in files for line in file.read_text().split()] == list(range(8000))
 
 
 def test_a_folder_that_cannot_be_written_raises_nothing_and_loses_nothing(tmp_path):

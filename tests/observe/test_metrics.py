@@ -44,9 +44,7 @@ def full_gauges() -> Gauges:
 
 def test_requests_are_counted_by_service_method_and_status():
     metrics = Metrics()
-    metrics(outcome())
-    metrics(outcome())
-    metrics(refused())
+    metrics([outcome(), outcome(), refused()])
     found = page(metrics)
     assert found["aigate_http_requests_total"] == {
         labels(service="chat", method="POST", code="200"): 2,
@@ -63,7 +61,7 @@ def test_requests_are_counted_by_service_method_and_status():
 
 def test_a_value_on_a_bound_belongs_to_it():
     metrics = Metrics()
-    metrics(outcome(seconds=2.5))
+    metrics([outcome(seconds=2.5)])
     found = page(metrics)["aigate_http_request_duration_seconds_bucket"]
     assert found[labels(service="chat", le="2.5")] == 1 and found[labels(service="chat", le="1.0")] == 0
     assert found[labels(service="chat", le="+Inf")] == 1
@@ -71,7 +69,7 @@ def test_a_value_on_a_bound_belongs_to_it():
 
 def test_ai_requests_have_the_names_of_the_semantic_conventions():
     metrics = Metrics(providers={"chat": "ollama"})
-    metrics(outcome())
+    metrics([outcome()])
     found = page(metrics)
     about = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "ollama", "gen_ai_request_model": "gemma3:4b"}
     assert found["gen_ai_client_token_usage_sum"] == {
@@ -102,20 +100,22 @@ def test_operations_are_known_by_their_path(path, name):
 def test_a_million_bogus_paths_keys_models_methods_and_users_add_no_series():
     metrics = Metrics(models=3)
     for model in ("a", "b", "c"):
-        metrics(outcome(model=model))
+        metrics([outcome(model=model)])
     for name in range(USERS):
-        metrics(by(outcome(), user=f"user{name}"))
+        metrics([by(outcome(), user=f"user{name}")])
     for reason in ("unknown-key", "no-route"):
-        metrics(refused(reason))
-    metrics(outcome(arrival(method="BREW0")))
-    metrics(by(outcome(model="bogus"), user="bogus"))
+        metrics([refused(reason)])
+    metrics([outcome(arrival(method="BREW0"))])
+    metrics([by(outcome(model="bogus"), user="bogus")])
     before = metrics.page().count(b"\naigate") + metrics.page().count(b"\ngen_ai")
     for number in range(20_000):
-        metrics(refused("no-route", 404, head=arrival(b"/%d" % number)))
+        metrics([refused("no-route", 404, head=arrival(b"/%d" % number))])
         metrics(
-            refused("unknown-key", head=arrival(id=f"x{number}", client=f"10.0.{number >> 8 & 255}.{number & 255}"))
+            [refused("unknown-key", head=arrival(id=f"x{number}", client=f"10.0.{number >> 8 & 255}.{number & 255}"))]
         )
-        metrics(by(outcome(arrival(method=f"BREW{number}"), model=f"model{number}", status=200), user=f"bogus{number}"))
+        metrics(
+            [by(outcome(arrival(method=f"BREW{number}"), model=f"model{number}", status=200), user=f"bogus{number}")]
+        )
         metrics.attempt(attempt(reason="unknown-key"))
     page_after = metrics.page()
     grown = page_after.count(b"\naigate") + page_after.count(b"\ngen_ai") - before
@@ -146,8 +146,8 @@ def test_what_the_gate_is_like_now_is_told():
 
 def test_promtool_finds_nothing_to_say(need):
     metrics = Metrics(further=[full_gauges()])
-    metrics(outcome())
-    metrics(refused())
+    metrics([outcome()])
+    metrics([refused()])
     metrics.attempt(attempt())
     ran = subprocess.run(
         [need("promtool"), "check", "metrics"], input=metrics.page(), capture_output=True, timeout=60, check=False
@@ -164,7 +164,7 @@ def test_values_wait_in_bounds_and_are_counted_right():
 
     metrics, slow = Metrics(), Histogram((1.0, 2.0))
     for number in range(FOLD * 3 + 5):
-        metrics(outcome(seconds=number / 1000))
+        metrics([outcome(seconds=number / 1000)])
         slow.observe(number % 3 + 0.5)
     assert len(metrics._services["chat"].duration._values) < FOLD
     assert page(metrics)["aigate_http_request_duration_seconds_count"][labels(service="chat")] == FOLD * 3 + 5

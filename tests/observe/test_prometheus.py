@@ -26,9 +26,7 @@ DASHBOARD = shipped("conf") / "grafana" / "aigate.json"
 def told() -> set[str]:
     """Every name that a gate tells."""
     metrics = Metrics(further=[full_gauges()])
-    metrics(outcome())
-    metrics(outcome(ended="client-gone"))
-    metrics(refused())
+    metrics([outcome(), outcome(ended="client-gone"), refused()])
     metrics.attempt(attempt())
     return {
         line.split("{")[0].split(" ")[0] for line in metrics.page().decode().splitlines() if not line.startswith("#")

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from edge.core.exchange import Session
 from edge.observe.access import common_line, json_line
-from edge.observe.auditing import attempt_body
+from edge.observe.auditing import attempt_bodies
 from edge.observe.authlog import auth_line
 from edge.observe.human import HumanLine
 from edge.observe.metrics import Metrics
@@ -73,8 +73,8 @@ def test_a_key_of_ours_is_shown_nowhere_however_it_came(shape):
 
 def test_no_record_of_an_attempt_shows_one():
     made = attempt(request=OURS, reason="unknown-key")
-    assert "deadbeef" not in attempt_body(made) and "deadbeef" not in auth_line(made)
-    assert "alice" in attempt_body(attempt()) and by(outcome(), user="x")
+    assert "deadbeef" not in attempt_bodies([made])[0] and "deadbeef" not in auth_line(made)
+    assert "alice" in attempt_bodies([attempt()])[0] and by(outcome(), user="x")
 
 
 @pytest.mark.parametrize("piece", [b"%", b"a", b"key", b"&%", b"?key", b";%key", b"=?%", b"//", b"//a", b"/@"])
@@ -109,8 +109,8 @@ def test_a_key_of_ours_gets_into_no_record_of_a_request_by_any_field():
     for made in everywhere(OURS):
         for shape in SHAPES:
             assert "deadbeef" not in shape(made), shape(made)
-        using(made)
-        metrics(made)
+        using([made])
+        metrics([made])
     using.flush()
     assert len(told) == 1 and "deadbeef" not in repr(told)
     assert b"deadbeef" not in metrics.page() and b"aigate_http_requests_total" in metrics.page()

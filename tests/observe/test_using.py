@@ -45,9 +45,7 @@ def using(store, clock):
 
 
 def test_requests_are_summed_by_hour_key_user_service_and_model(using, store):
-    using(outcome())
-    using(outcome())
-    using(outcome(status=502, ended="upstream-broken"))
+    using([outcome(), outcome(), outcome(status=502, ended="upstream-broken")])
     using.flush()
     ((mark, sums),) = store.sums().items()
     assert mark == (int(AT) // 3600, "1a2b3c4d", "alice", "chat", "gemma3:4b")
@@ -58,32 +56,32 @@ def test_requests_are_summed_by_hour_key_user_service_and_model(using, store):
 
 def test_hardware_that_serves_two_at_once_is_busy_once(using, store, clock):
     clock[0] = 60.0
-    using(outcome(arrival(started=100.0), queued=0.0, seconds=10.0))
-    using(outcome(arrival(started=105.0), queued=0.0, seconds=10.0))
+    using([outcome(arrival(started=100.0), queued=0.0, seconds=10.0)])
+    using([outcome(arrival(started=105.0), queued=0.0, seconds=10.0)])
     using.flush()
     assert store.batches[0].hardware["chat"].busy == pytest.approx(15.0)
     assert store.batches[0].hardware["chat"].up == pytest.approx(60.0)
 
 
 def test_a_tunnel_that_idles_all_day_is_no_work(using, store):
-    using(outcome(arrival(upgrade=b"websocket"), seconds=86_400.0))
+    using([outcome(arrival(upgrade=b"websocket"), seconds=86_400.0)])
     using.flush()
     (sums,) = store.sums().values()
     assert sums["requests"] == 1 and sums["seconds"] == 0 and store.batches[0].hardware["chat"].busy == 0
 
 
 def test_strangers_use_nothing(using, store):
-    using(refused())
+    using([refused()])
     using.flush()
     assert store.batches == []
 
 
 def test_what_cannot_be_written_waits_and_is_added_to(using, store):
     store.fails = True
-    using(outcome())
+    using([outcome()])
     using.flush()
     assert using.problem
-    using(outcome())
+    using([outcome()])
     store.fails = False
     using.flush()
     (sums,) = store.sums().values()
@@ -92,7 +90,7 @@ def test_what_cannot_be_written_waits_and_is_added_to(using, store):
 
 def test_what_waits_is_bounded_and_no_sum_is_lost(using, store):
     for number in range(HELD + 500):
-        using(by(outcome(), id=f"{number:08x}"))
+        using([by(outcome(), id=f"{number:08x}")])
     using.flush()
     assert len(store.batches[0].rows) <= HELD + 1
     assert sum(sums["requests"] for sums in store.sums().values()) == HELD + 500
@@ -124,7 +122,7 @@ store = UsageStore(Path({str(tmp_path)!r}), ZoneInfo("UTC"))
 using = Using(store, Batch)
 Worker("usage", using.flush, 0.9).start()
 for number in range(100000):
-    using(outcome())
+    using([outcome()])
     print(number + 1, time.monotonic(), flush=True)
     time.sleep(0.02)
 """
@@ -153,9 +151,8 @@ def rows(store):
 
 
 def test_each_request_that_was_let_in_is_on_record_by_itself(using, store):
-    using(outcome())
-    using(refused())
-    using(outcome(status=502, reason="upstream-broken", ended="upstream-broken", units={}, model=None))
+    broken = outcome(status=502, reason="upstream-broken", ended="upstream-broken", units={}, model=None)
+    using([outcome(), refused(), broken])
     using.flush()
     first, second = rows(store)
     assert first[:10] == (
@@ -165,9 +162,19 @@ def test_each_request_that_was_let_in_is_on_record_by_itself(using, store):
     assert second[5:9] == ("", 502, "upstream-broken", "upstream-broken") and second[-1] == ""
 
 
+def test_one_that_cannot_be_added_takes_none_of_the_others_with_it(using, store):
+    told = iter([outcome(sent=1), outcome(units={"tokens": "many"}), outcome(sent=2)])
+    with pytest.raises(TypeError):
+        using(told)
+    using(told)
+    using.flush()
+    (sums,) = store.sums().values()
+    assert sums["requests"] == 3 and [row[9] for row in rows(store)] == [1, 2]
+
+
 def test_none_is_by_itself_where_nobody_wants_it(store):
     using = Using(store, Batch, ("chat",), each=False, now=lambda: AT)
-    using(outcome())
+    using([outcome()])
     using.flush()
     assert rows(store) == [] and len(store.sums()) == 1
 
@@ -175,7 +182,7 @@ def test_none_is_by_itself_where_nobody_wants_it(store):
 def test_requests_wait_in_their_order_for_a_disk_that_cannot_be_written_and_not_without_end(using, store):
     store.fails = True
     for number in range(3):
-        using(outcome(sent=number))
+        using([outcome(sent=number)])
         using.flush()
     store.fails = False
     using.flush()
@@ -183,9 +190,9 @@ def test_requests_wait_in_their_order_for_a_disk_that_cannot_be_written_and_not_
     store.batches.clear()
     store.fails = True
     for number in range(WAITING + 5):
-        using(outcome(sent=number))
+        using([outcome(sent=number)])
     using.flush()
-    using(outcome(sent=-1))
+    using([outcome(sent=-1)])
     assert using.unlisted == 6
     store.fails = False
     using.flush()
