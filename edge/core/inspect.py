@@ -8,6 +8,7 @@ character set or a malformed form is `ambiguous-body`. Fields that nobody judges
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -111,17 +112,19 @@ def _model(value: object, said: bool) -> str | Refusal | None:
 
 
 def _parse(body: bytes, content_type: bytes | None) -> Any:
-    for parameter in (content_type or b"").split(b";")[1:]:
+    for parameter in content_type.split(b";")[1:] if content_type else ():
         name, _, value = parameter.partition(b"=")
         if name.strip().lower() == b"charset" and value.strip(b' "').lower() not in (b"utf-8", b"utf8", b"us-ascii"):
             raise _Ambiguous("it is not in UTF-8")
-    # Cheap first: most bodies have fewer commas in all, and only those with more are looked at without their texts.
-    if body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES and (
-        sum(1 for _ in _STRUCTURE.finditer(_STRING.sub(b'""', body))) > MOST_VALUES
+    # Cheap first: most bodies have fewer bytes, or fewer commas in all, and only the others are looked at without their texts.
+    if (
+        len(body) > MOST_VALUES
+        and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES
+        and sum(1 for _ in _STRUCTURE.finditer(_STRING.sub(b'""', body))) > MOST_VALUES
     ):
         raise _Ambiguous(f"it has more than {MOST_VALUES} values")
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_Pairs, parse_constant=_no_constant)
+        return _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise _Ambiguous("it is not in UTF-8") from None
     except (ValueError, RecursionError):
@@ -132,15 +135,15 @@ def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_no_constant)
+
+
 def _from_json(read: Any, names: Sequence[str]) -> dict[str, Any]:
     if not isinstance(read, _Pairs):
         raise _Ambiguous("it is not a JSON object")
     found: dict[str, Any] = {}
-    heads: dict[str, list[str]] = {}
-    for name in names:
-        head, _, rest = name.partition(".")
-        heads.setdefault(head, []).append(rest)
-    for head, value in _once(read, heads).items():
+    heads, folded = _heads(tuple(names))
+    for head, value in _once(read, folded).items():
         for rest in heads[head]:
             if not rest:
                 found[head] = _plain(value)
@@ -151,9 +154,18 @@ def _from_json(read: Any, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _once(pairs: Sequence[tuple[str, Any]], names: Mapping[str, Any]) -> dict[str, Any]:
-    """The members among `names`, each there at most once and in its very spelling."""
-    folded = {name.casefold(): name for name in names}
+@lru_cache(maxsize=256)
+def _heads(names: tuple[str, ...]) -> tuple[Mapping[str, Sequence[str]], Mapping[str, str]]:
+    """What stands before the first dot of each name, with all that stands behind it; and the former by its folded case."""
+    heads: dict[str, list[str]] = {}
+    for name in names:
+        head, _, rest = name.partition(".")
+        heads.setdefault(head, []).append(rest)
+    return heads, {head.casefold(): head for head in heads}
+
+
+def _once(pairs: Sequence[tuple[str, Any]], folded: Mapping[str, str]) -> dict[str, Any]:
+    """The members named in `folded`, by their folded case, each there at most once and in its very spelling."""
     found: dict[str, Any] = {}
     for spelt, value in pairs:
         name = folded.get(spelt.casefold())
@@ -180,7 +192,7 @@ def _plain(value: Any) -> Any:
 
 
 def _from_texts(pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> dict[str, Any]:
-    return _once(pairs, dict.fromkeys(names))
+    return _once(pairs, {name.casefold(): name for name in names})
 
 
 def _fields_of_form(body: bytes) -> list[tuple[str, str]]:

@@ -45,13 +45,16 @@ def standing(verdict: Verdict, dialect: str, now: float) -> bytes:
     """`pairs` as lines of a head, for a verdict that passed."""
     rows, costs = verdict.rows, verdict.costs
     if len(rows) == 1 and costs is not None and dialect != "anthropic":
-        # The one level of most requests: a bucket that was charged.
-        level, used, wait, _, _ = rows[0]
-        if not (wait or level.calendar or level.shadow):
+        # The one level of most requests, which was charged.
+        level, used, wait, _, reset = rows[0]
+        if not (wait or level.shadow):
             amount, period = level.amount, level.period
-            used += costs[0] * period
-            rest = amount + -used // period
-            return _form(level.unit, amount) % (rest if rest > 0 else 0, span(used / amount / 1_000_000))
+            if level.calendar:
+                rest = amount - used - costs[0]
+            else:
+                used += costs[0] * period
+                rest, reset = amount + -used // period, used / amount / 1_000_000
+            return _form(level.unit, amount) % (rest if rest > 0 else 0, span(reset))
     return lines(pairs(verdict.standings, dialect, now))
 
 

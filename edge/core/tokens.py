@@ -6,10 +6,11 @@ a recording), which never asks for more than a whole limit. The truth is settled
 """
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field
+
+from edge.core.value import value
 
 BYTES_PER_TOKEN: Final = 3
 """Bytes of a request's body per prompt token at the least: English has four or five, code and other scripts about three."""
@@ -33,7 +34,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 """The fields of a body that say what it may cost, by the name of what meters it; a dot looks inside an object."""
 
 
-@frozen
+@value
 class Worst:
     """The most that a request may cost, by unit."""
 
@@ -55,7 +56,7 @@ def worst_case(units: str, fields: Mapping[str, Any], length: int | None) -> Wor
     size = length or 0
     sent = {"bytes": float(size)}
     if units == "tokens":
-        prompt = min(ceil(size / BYTES_PER_TOKEN), CONTEXT)
+        prompt = min(-(-size // BYTES_PER_TOKEN), CONTEXT)
         most, times = _most(fields), max(count(fields.get("n")) or 1, count(fields.get("best_of")) or 1)
         if most is None:
             return Worst(sent, {"tokens": prompt + ANSWER * times})
@@ -97,5 +98,8 @@ def pictures(fields: Mapping[str, Any]) -> tuple[int, int | None]:
 
 def _most(fields: Mapping[str, Any]) -> int | None:
     """The bound that a request sets to its answer's tokens; the largest where it sets several."""
-    told = [fields.get(name) for name in BOUNDS]
-    return max((known for each in told if (known := count(each)) is not None), default=None)
+    most = None
+    for name in BOUNDS:
+        if name in fields and (told := count(fields[name])) is not None and (most is None or told > most):
+            most = told
+    return most

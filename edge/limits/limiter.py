@@ -110,25 +110,27 @@ class Limiter:
     ) -> Reservation | Refusal:
         """Charge the worst case to every limit of units that it can cost, to all or to none; settle it when the truth is
         known."""
-        levels = tuple(level for level in self._ladder(exchange).units if worst.counts(level.unit))
+        levels = [level for level in self._ladder(exchange).units if worst.counts(level.unit)]
         if not levels:
             return Reservation(settled=True)
-        amounts = tuple(worst.of(level.unit, level.amount) for level in levels)
-        verdict = await self._charge(levels, amounts, now, dialect)
+        amounts = [worst.of(level.unit, level.amount) for level in levels]
+        decide = self.engine.decide
+        if decide is None:
+            verdict = await self._charge(levels, amounts, now, dialect)
+        else:
+            verdict = self._judged(decide(levels, amounts, now), now, dialect)
         if isinstance(verdict, Refusal):
             return verdict
+        told = standing(verdict, dialect, now)
         paid = [
-            (level, amount, standing.window)
-            for level, amount, standing in zip(levels, amounts, verdict.standings, strict=True)
-            if not standing.wait
+            (level, amount, window)
+            for (level, _, wait, window, _), amount in zip(verdict.rows, amounts, strict=True)
+            if not wait
         ]
-        return Reservation(
-            tuple(level for level, _, _ in paid),
-            tuple(amount for _, amount, _ in paid),
-            tuple(window for _, _, window in paid),
-            standing(verdict, dialect, now),
-            not paid,
-        )
+        if not paid:
+            return Reservation(told=told, settled=True)
+        charged, charges, windows = zip(*paid, strict=True)
+        return Reservation(charged, charges, windows, told)
 
     async def settle(self, reservation: Reservation, truth: Mapping[str, float], now: float) -> None:
         """Correct a reservation to what it truly cost, by unit; nothing, for an answer that cost nothing. Once: a
@@ -136,10 +138,10 @@ class Limiter:
         if reservation.settled:
             return
         reservation.settled = True
-        corrections = tuple(
+        corrections = [
             truth.get(level.unit, 0) - amount
             for level, amount in zip(reservation.levels, reservation.amounts, strict=True)
-        )
+        ]
         await self.engine.settle(reservation.levels, corrections, reservation.windows, now)
 
     async def standings(self, key: Key, service: str, now: float) -> Sequence[Standing]:
@@ -164,7 +166,7 @@ class Limiter:
         return found
 
     async def _charge(
-        self, levels: tuple[Level, ...], costs: Sequence[float], now: float, dialect: str
+        self, levels: Sequence[Level], costs: Sequence[float], now: float, dialect: str
     ) -> Verdict | Refusal:
         try:
             verdict = await self.engine.take(levels, costs, now)

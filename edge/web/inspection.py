@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from edge.core.exchange import Exchange
 from edge.core.inspect import judged, model_in_head, model_of
@@ -95,19 +96,17 @@ class Inspection:
             return told
         request.standing += told.told
         ledger.counted = bool(told.levels)
-
-        def settle(_: object = None) -> None:
-            truth = {**ledger.units, "bytes": float(request.sent + request.body.received)}
-            drive(
-                self._settle(told, truth),
-                lambda failure: self.log.failure("A request's true cost could not be booked", failure),
-            )
-
         if request.finished:
-            settle()
+            self._settle((request, told))
         else:
-            request.endings.append((settle, None))
+            request.endings.append((self._settle, (request, told)))
         return None
 
-    async def _settle(self, reservation: Any, truth: Mapping[str, float]) -> None:
-        await self.limiter.settle(reservation, truth, self.now())
+    def _settle(self, reserved: tuple[Request, Any]) -> None:
+        """Books what a request has truly cost."""
+        request, reservation = reserved
+        truth = {**request.ledger.units, "bytes": float(request.sent + request.body.received)}
+        drive(self.limiter.settle(reservation, truth, self.now()), self._unsettled)
+
+    def _unsettled(self, failure: Failure) -> None:
+        self.log.failure("A request's true cost could not be booked", failure)

@@ -129,6 +129,8 @@ def test_a_shadow_refuses_nothing_and_is_counted():
 
 def test_without_counters_nobody_passes():
     class Broken:
+        decide = None
+
         async def take(self, levels, costs, now):
             raise StoreError("gone")
 
