@@ -31,7 +31,8 @@ def said_by_gate(request: Request) -> list[Pair]:
 
 def said_to_all(request: Request) -> bytes:
     """The first part of it, as lines: the request's id, and where its caller stands."""
-    return b"X-Request-Id: %b\r\n%b%b" % (request.exchange.arrival.id.encode(), request.standing, request.extra)
+    request_id = request.exchange.arrival.id.encode()
+    return b"".join((b"X-Request-Id: ", request_id, b"\r\n", request.standing, request.extra))
 
 
 def said_to_pages(request: Request) -> Sequence[Pair]:
