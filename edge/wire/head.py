@@ -16,7 +16,13 @@ from edge.core.refusal import Refusal, sentence
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]"
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}) ([!\"$-~]+) HTTP/1\.([01])")
+_METHOD = re.compile(TOKEN + rb"{1,32}")
+_METHODS: Final = {
+    verb.encode("ascii"): verb for verb in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "CONNECT")
+}
+"""As they come and as they are known, for those that most requests have."""
+_MINOR: Final = {b"HTTP/1.0": 0, b"HTTP/1.1": 1}
+_TARGET = bytes(code for code in range(0x21, 0x7F) if code != 0x23)
 # Without "#": a fragment is never sent (RFC 9110 7.1), and servers differ in where they cut one off.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _VALUE + rb"*))?")
 _NAME = re.compile(TOKEN + rb"{1,256}")
@@ -181,6 +187,19 @@ def _content_length(value: bytes) -> int:
     return int(value)
 
 
+def _request_line(line: bytes) -> tuple[str, bytes, int]:
+    """Method, target and minor version of a request's first line (RFC 9112 3)."""
+    parts = line.split(b" ")
+    if len(parts) == 3:
+        verb, target, version = parts
+        method, minor = _METHODS.get(verb), _MINOR.get(version)
+        if method is None and _METHOD.fullmatch(verb) is not None:
+            method = verb.decode("ascii")
+        if method is not None and minor is not None and target and not target.translate(None, _TARGET):
+            return method, target, minor
+    raise BadHead("the request line is malformed")
+
+
 def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None = None) -> RequestHead:
     """Reads a request's head: all bytes up to and including the last field line's CRLF, without the empty line.
 
@@ -191,10 +210,7 @@ def request_head(head: bytes, most_fields: int = 100, known: RequestHead | None 
         line, method, target, minor = known.line, known.method, known.target, known.minor
     else:
         line = head[: head.index(b"\r\n") + 2]
-        match = _REQUEST_LINE.fullmatch(line, 0, len(line) - 2)
-        if match is None:
-            raise BadHead("the request line is malformed")
-        method, target, minor = match[1].decode("ascii"), match[2], 1 if match[3] == b"1" else 0
+        method, target, minor = _request_line(line[:-2])
     block = head[len(line) :]
     said = known.said if known is not None else None
     length = None
