@@ -159,8 +159,9 @@ class Limiter:
             raise ValueError("limits need a caller and a route")
         key, service = caller.key, route.service
         # Several questions are asked about one request.
-        if self._asked[0] is key and self._asked[1] == service:
-            return self._asked[2]
+        asked, of, ladder = self._asked
+        if asked is key and of == service:
+            return ladder
         found = self._ladders.of(service, key)
         self._asked = (key, service, found)
         return found

@@ -115,18 +115,7 @@ class Http1(Answering):
         self._deadline = 0.0
         self._keep = head.keep_alive and not self._server.draining and self._count < self._limits.requests
         length = head.length
-        request = WebRequest(
-            self,
-            head.method,
-            head.target,
-            head.fields,
-            head.host,
-            head.authority,
-            "HTTP/1.1" if head.minor else "HTTP/1.0",
-            length,
-            head.upgrade,
-            now,
-        )
+        request = WebRequest(self, head, "HTTP/1.1" if head.minor else "HTTP/1.0", now)
         self._request = request
         self._expects = head.expects
         if length:

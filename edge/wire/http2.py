@@ -230,18 +230,7 @@ class Http2(Protocol):
             elif head.length >= 0:
                 stream.left = head.length
             stream.expects = head.expects
-        stream.request = request = WebRequest(
-            stream,
-            head.method,
-            head.target,
-            head.fields,
-            head.host,
-            head.authority,
-            "HTTP/2.0",
-            head.length,
-            head.upgrade,
-            now,
-        )
+        stream.request = request = WebRequest(stream, head, "HTTP/2.0", now)
         self._server.handler.handle(request)
         if self._count >= self.limits.requests:
             self.close_politely()

@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edge.core.headers import Fields, Pair
+from edge.core.headers import Pair
 from edge.wire.body import NO_BODY, Body, Source
+from edge.wire.head import RequestHead
 
 if TYPE_CHECKING:
     from edge.core.exchange import Exchange, Session
@@ -151,39 +152,27 @@ class Request:
     chain: bytes
     """The way here as trusted proxies tell it."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        verb: str,
-        target: bytes,
-        fields: Fields,
-        host: str,
-        authority: bytes,
-        protocol: str,
-        length: int,
-        upgrade: bytes | None,
-        started: float,
-    ) -> None:
+    def __init__(self, channel: Channel, head: RequestHead, protocol: str, started: float) -> None:
         self.channel = channel
-        self.verb = verb
-        self.target = target
-        path, mark, query = target.partition(b"?")
-        self.path = path
+        self.verb = head.method
+        self.target = target = head.target
+        self.path, mark, query = target.partition(b"?")
         self.query: bytes | None = query if mark else None
-        self.fields = fields
-        self.host = host
+        self.fields = head.fields
+        self.host = head.host
         """Lower-case, without port and brackets; "" where HTTP/1.0 gave none."""
-        self.authority = authority
+        self.authority = head.authority
         self.protocol = protocol
+        length, upgrade = head.length, head.upgrade
         # What a switched connection sends is counted as its body.
         self.body: Body = Body(length, channel) if length or upgrade is not None else NO_BODY
         """Its `length` is an int, or UNKNOWN_LENGTH; 0 where there is none."""
         self.upgrade = upgrade
         self.started = started
+        """The reactor's monotonic seconds at the end of the head."""
         self.ledger = None
         self.dialect = "openai"
         """How the gate words its own answers to this request."""
-        """The reactor's monotonic seconds at the end of the head."""
         self.gone: Callable[[Failure], None] | None = None
         """Called once when the client leaves before the answer is complete; whoever works for the request sets it."""
         self.endings: list[tuple[Callable[[Any], object], Any]] = []
@@ -240,7 +229,10 @@ class Request:
         """Sends a head and what is already there of its body in one write; `last` when that is all."""
         if self.finished:
             return
-        self.answered, self.status, self.told, self.length = True, status, pairs, length
+        self.answered = True
+        self.status = status
+        self.told = pairs
+        self.length = length
         self.sent = len(data)
         self.channel.respond(status, phrase, pairs, length, data, last)
         if last:
