@@ -81,9 +81,8 @@ class Open:
         key_id = caller.key.id
         mine = self._open.get(key_id)
         if mine is not None:
+            # What is empty now is filled again before long, or swept away by the next look.
             mine.pop(held, None)
-            if not mine:
-                del self._open[key_id]
 
     def count(self, key_id: str) -> int:
         """How much a key has open."""
@@ -95,6 +94,7 @@ class Open:
         self._close([held for key_id in gone for held in self._open.pop(key_id, ())])
 
     def _look(self) -> None:
+        self._open = {key_id: mine for key_id, mine in self._open.items() if mine}
         self._close([held for key_id in list(self._open) if self._over(key_id) for held in self._open.pop(key_id)])
 
     def _over(self, key_id: str) -> bool:

@@ -85,31 +85,27 @@ class Http1(Answering):
 
     def _take_head(self) -> bool:
         data = self._buffer
-        at = data.find(b"\r\n\r\n")
-        if at < 0:
-            if len(data) > self._limits.head:
-                self._refuse(Refusal("head-too-large", f"The head is larger than {self._limits.head} bytes."))
-            elif looks_broken(data):
-                self._refuse(Refusal("bad-request", "A line of the head does not end in CRLF."))
-            elif not self._deadline:
-                self._deadline = self._server.clock.seconds() + self._limits.head_timeout
-            return False
-        if at > self._limits.head:
-            self._refuse(Refusal("head-too-large", f"The head is larger than {self._limits.head} bytes."))
-            return False
-        raw = data[: at + 2]
         known = self._known
-        if known is not None and known[0] == raw:
+        if known is not None and data.startswith(known[0]) and data.startswith(b"\r\n", len(known[0])):
+            # Clients repeat themselves: what a head says, and what is worked out of it later, is found out once.
             head = known[1]
+            self._buffer = rest = data[len(known[0]) + 2 :]
         else:
+            at = data.find(b"\r\n\r\n")
+            if at < 0:
+                self._await_head(data)
+                return False
+            if at > self._limits.head:
+                self._refuse(Refusal("head-too-large", f"The head is larger than {self._limits.head} bytes."))
+                return False
+            raw = data[: at + 2]
             try:
                 head = request_head(raw, self._limits.header_count, None if known is None else known[1])
             except BadHead as error:
                 self._refuse(error.refusal)
                 return False
-            # Clients repeat themselves: what a head says, and what is worked out of it later, is found out once.
             self._known = (raw, head) if at <= _REMEMBERED else None
-        self._buffer = rest = data[at + 4 :]
+            self._buffer = rest = data[at + 4 :]
         self._count += 1
         now = self._server.clock.seconds()
         self._deadline = 0.0
@@ -134,6 +130,15 @@ class Http1(Answering):
             self._state = NEXT
         self._server.handler.handle(request)
         return True
+
+    def _await_head(self, data: bytes) -> None:
+        """The rest of a head is still to come, unless it can be none any more."""
+        if len(data) > self._limits.head:
+            self._refuse(Refusal("head-too-large", f"The head is larger than {self._limits.head} bytes."))
+        elif looks_broken(data):
+            self._refuse(Refusal("bad-request", "A line of the head does not end in CRLF."))
+        elif not self._deadline:
+            self._deadline = self._server.clock.seconds() + self._limits.head_timeout
 
     def _take_body(self, data: bytes) -> None:
         """Feeds payload to the request in hand, or reads it away; what follows the body stays in the buffer."""

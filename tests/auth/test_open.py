@@ -87,6 +87,17 @@ def test_what_has_ended_is_forgotten(house: House) -> None:
     assert house.closed == []
 
 
+def test_keys_that_have_nothing_open_are_not_kept(house: House) -> None:
+    for name in "ab":
+        house.open.leave(house.enter(name))
+    kept = house.enter("c")
+    house.clock.advance(0.5)
+    assert list(house.open._open) == ["0badcafe"]
+    house.open.leave(kept)
+    house.clock.advance(0.5)
+    assert house.open._open == {}
+
+
 def test_leaving_while_being_closed_is_fine_and_one_failure_spares_the_others(house: House) -> None:
     first = house.enter_one_that(lambda: house.open.leave(first))
 
