@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from edge.core.headers import Pair
 
@@ -49,8 +49,4 @@ def lines(pairs: Iterable[Pair]) -> bytes:
 
 def split(written: bytes) -> list[Pair]:
     """The fields that `lines` wrote."""
-    pairs = []
-    for line in written.split(b"\r\n")[:-1]:
-        name, _, value = line.partition(b": ")
-        pairs.append((name, value))
-    return pairs
+    return cast("list[Pair]", [tuple(line.split(b": ", 1)) for line in written.split(b"\r\n")[:-1]])
