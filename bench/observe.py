@@ -17,6 +17,7 @@ from twisted.internet.task import Clock
 from edge.assemble.watching import Observed, observed
 from edge.config.schema import Config
 from edge.core.attempts import Attempt
+from edge.core.batch import Batch, Block
 from edge.core.exchange import Outcome, Session
 from edge.core.headers import Fields
 from edge.observe.later import SLICE, Taker
@@ -43,8 +44,10 @@ def requests(ai: bool) -> tuple[list[Outcome], list[Attempt]]:
         )
         for number in range(SECOND)
     ]
+    # So does the head of a service's answer.
+    said = Block(ANSWER)
     made = [
-        outcome(head, seconds=0.01 + number / 500, answer=ANSWER, length=512, **about)
+        outcome(head, seconds=0.01 + number / 500, answer=Batch(said, ()), length=512, **about)
         for number, head in enumerate(heads)
     ]
     return made, [attempt("192.168.1.7", request=head.id) for head in heads]

@@ -202,9 +202,11 @@ def test_a_head_that_is_shown_again_tells_who_sent_it_this_time():
 def test_what_is_added_to_a_known_answer_is_shown_where_it_is_worth_it():
     block = Block([(b"Content-Type", b"text/plain"), (b"Set-Cookie", b"secret")])
     quiet = Batch(block, [(b"X-Request-Id", b"1")])
-    told = Batch(block, [(b"X-Request-Id", b"2"), (b"Retry-After", b"7")])
-    seen = [json.loads(json_line(outcome(answer=answer)))["resp_headers"] for answer in (quiet, told, quiet)]
-    assert seen[0] == seen[2] == {"Content-Type": ["text/plain"], "Set-Cookie": ["REDACTED"], **length(seen[0])}
+    told = Batch(block, [(b"X-Request-Id", b"2"), (b"retry-after", b"7")])
+    paged = Batch(block, [(b"Access-Control-Allow-Origin", b"https://page.example")], b"X-Request-Id: 3\r\n")
+    seen = [json.loads(json_line(outcome(answer=answer)))["resp_headers"] for answer in (quiet, told, paged, quiet)]
+    assert seen[0] == {"Content-Type": ["text/plain"], "Set-Cookie": ["REDACTED"], **length(seen[0])}
+    assert seen[0] == seen[2] == seen[3]
     assert seen[1]["Retry-After"] == ["7"]
 
 
