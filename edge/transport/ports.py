@@ -11,7 +11,7 @@ from twisted.python import log as twisted_log
 from edge.transport.crowd import Crowd
 from edge.transport.tcp import LeanServer, LeanUNIXServer, prepare
 
-ACCEPTS = 4
+ACCEPTS = 16
 """Connections accepted in one round; more wait for the next, behind those that are open."""
 
 REST = 0.1

@@ -4,8 +4,8 @@ What is written in a round is sent a few connections at a time: a peer that slee
 all that waits for it and not for each piece, which is the dearest part of a small `send`.
 
 A new connection costs as much as ten requests on one that stands: a handshake, a first request, a connection to its service.
-New ones are served after the others and only for a while, so that a crowd that comes all at once does not hold up who is
-there; epoll tells of the rest again.
+New ones are served after the others and for no longer than those took, so that a crowd that comes all at once does not hold up
+who is there, nor the other way round; epoll tells of the rest again.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from twisted.python import log
 TOGETHER: Final = 8
 """Connections whose bytes wait for each other: long enough to save most of the waking, too few to be felt."""
 OPENING: Final = 0.001
-"""Seconds of a round that new connections are given; the last of them may take longer."""
+"""Seconds that new connections are given in a round where the others take less; the last of them may take longer."""
 
 Ready = list[tuple[Any, int, int]]
 """(what is ready, its descriptor, its events)"""
@@ -25,6 +25,9 @@ Ready = list[tuple[Any, int, int]]
 
 class Opens(Protocol):
     """The TLS of a connection that was accepted."""
+
+    heard: bool
+    """Whether anything came together with the end of the handshake."""
 
     @property
     def shaken(self) -> bool:
@@ -46,9 +49,11 @@ class Round:
         """Serve all, but of what is new no more than there is time for."""
         opening = self.opening
         later: Ready = []
+        begun = 0.0
         if opening:
             later = [one for one in ready if one[0] in opening]
             if later:
+                begun = monotonic()
                 ready = [one for one in ready if one[0] not in opening]
         waiting = self.waiting
         # What comes alone has nothing to wait for.
@@ -61,15 +66,17 @@ class Round:
         if waiting:
             self.send()
         if later:
-            self._open(later, each)
+            self._open(later, each, begun)
 
-    def _open(self, later: Ready, each: Callable[[Any, int, int], None]) -> None:
-        until = monotonic() + OPENING
+    def _open(self, later: Ready, each: Callable[[Any, int, int], None], begun: float) -> None:
+        now = monotonic()
+        until = now + max(OPENING, now - begun)
         for selectable, fd, event in later:
             opens = self.opening.get(selectable)
-            if opens is not None and opens.shaken:
-                del self.opening[selectable]
+            stands = opens is None or opens.shaken
             each(selectable, fd, event)
+            if stands or (opens is not None and opens.heard):
+                self.opening.pop(selectable, None)
             if monotonic() >= until:
                 return
 

@@ -170,7 +170,8 @@ class Lean(_Base):
             return
         if not self.connected or self._writeDisconnected:
             return
-        if ROUND.open and len(data) <= HOLD and (self.producer is None or self.streamingProducer):
+        # Parts of a stream wait for nobody: who reads it is awake.
+        if ROUND.open and self.producer is None and len(data) <= HOLD:
             self.held = True
             self._tempDataBuffer.append(bytes(data))
             self._tempDataLen = len(data)

@@ -75,6 +75,7 @@ class LeanTLS(Carrier):
         self._into: Any = None
         self._from: Any = None
         self._lean = False
+        self.heard = False
         self._owed = 0
         """Bytes still to come of the record that the last data broke off in; _UNKNOWN once a header itself was split."""
 
@@ -216,6 +217,7 @@ class LeanTLS(Carrier):
         # An error is taken out of OpenSSL's queue before anything else asks OpenSSL.
         error = None if ended in (WANT_READ, ZERO_RETURN) else self._error(outcome)
         if filled:
+            self.heard = True
             self.wrappedProtocol.dataReceived(_clear_view[:filled])
             if self._lostTLSConnection or self._aborted:
                 return

@@ -286,7 +286,7 @@ async def test_many_that_come_at_once_are_accepted_in_a_few_turns_and_one_alone_
     waiting = [socket.create_connection(("127.0.0.1", listening.getHost().port)) for _ in range(100)]
     port.socket = Asked()
     try:
-        for _ in range(28):
+        for _ in range(12):
             port.doRead()
         assert len(factory.made) == 100
         assert len(asked) <= 100 + 3

@@ -26,8 +26,7 @@ class Holds:
 
 
 class Opens:
-    def __init__(self, shaken=False):
-        self.shaken = shaken
+    shaken = heard = False
 
 
 def serving(ready, opening=(), cost=0.0, monkeypatch=None):
@@ -76,6 +75,12 @@ def test_what_is_new_and_takes_long_is_left_for_the_next_round(monkeypatch):
     assert serving([*new, "a"], set(new), 0.0, monkeypatch) == ["a", *new]
 
 
+def test_what_is_new_has_as_long_as_what_stands_took(monkeypatch):
+    new, old = [str(number) for number in range(10)], ["a", "b", "c"]
+    said = serving([*new, *old], set(new), OPENING * 5, monkeypatch)
+    assert [one for one in said if not one.startswith("sent ")] == [*old, "0", "1", "2"]
+
+
 def test_a_connection_is_new_until_something_came_after_its_handshake():
     made, opens, said = Round(), Opens(), []
     made.opening["new"] = opens
@@ -88,6 +93,17 @@ def test_a_connection_is_new_until_something_came_after_its_handshake():
     made.serve([("new", 3, 1), ("a", 4, 1)], each)
     made.serve([("new", 3, 1), ("a", 4, 1)], each)
     assert [name for _, name in said] == ["a", "new", "a", "new", "new", "a"]
+    assert not made.opening
+
+
+def test_a_connection_whose_first_request_came_with_its_handshake_is_new_no_more():
+    made, opens = Round(), Opens()
+    made.opening["new"] = opens
+
+    def each(name, fd, event):
+        opens.shaken = opens.heard = True
+
+    made.serve([("new", 3, 1)], each)
     assert not made.opening
 
 
@@ -150,6 +166,19 @@ async def test_what_was_held_is_sent_before_the_end(pair, kinds, held, how):
 
 @lean
 @together
+async def test_parts_of_a_stream_wait_for_nobody(pair, kinds, held):
+    server, client = await pair("tcp", kinds["remembers"])
+    server.transport.registerProducer(client.transport, True)
+    held.open = True
+    server.transport.write(b"an event")
+    assert not server.transport.held
+    held.open = False
+    assert await client.heard(8) == b"an event"
+    server.transport.unregisterProducer()
+
+
+@lean
+@together
 async def test_what_a_lost_connection_held_goes_nowhere(pair, kinds, held):
     server, client = await pair("tcp", kinds["remembers"])
     held.open = True
@@ -169,3 +198,15 @@ async def test_a_lost_connection_is_new_no_more(pair, kinds):
     client.transport.abortConnection()
     await server.ended
     assert len(rounds.ROUND.opening) == before
+
+
+@lean
+@together
+async def test_a_connection_that_says_something_is_new_no_more(pair, kinds):
+    server, client = await pair("tls", kinds["remembers"])
+    assert server.transport.transport in rounds.ROUND.opening
+    client.transport.write(b"hello")
+    assert await server.heard(5) == b"hello"
+    client.transport.write(b"again")
+    await server.heard(10)
+    assert server.transport.transport not in rounds.ROUND.opening
