@@ -326,8 +326,8 @@ def abort(gate: Gate, rogue: Rogue, way: str, count: int) -> None:
 
 WAYS = ["plain", "https", "h2", "streams"]
 STOCK = os.environ.get("AIGATE_TRANSPORT__FAST") == "false"
-LEFT = (8 if STOCK else 4) * 2**20
-"""Twisted's own TLS refers to itself: 20 KB of each connection wait for the garbage collector, which comes by now and then."""
+LEFT = (24 if STOCK else 4) * 2**20
+"""Twisted's own TLS refers to itself: 50 KB of each connection wait for the garbage collector, which comes by now and then."""
 
 
 @pytest.mark.parametrize("way", WAYS)
