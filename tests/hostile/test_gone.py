@@ -325,9 +325,6 @@ def abort(gate: Gate, rogue: Rogue, way: str, count: int) -> None:
 
 
 WAYS = ["plain", "https", "h2", "streams"]
-STOCK = os.environ.get("AIGATE_TRANSPORT__FAST") == "false"
-LEFT = (24 if STOCK else 4) * 2**20
-"""Twisted's own TLS refers to itself: 50 KB of each connection wait for the garbage collector, which comes by now and then."""
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -342,7 +339,7 @@ def test_many_aborts_leave_nothing_behind(gate: Gate, rogue: Rogue, way: str) ->
             assert until(lambda: all(any(gate.data.glob(f"{name}.sqlite-wal")) for name in ("usage", "limits")), 10)
             before, memory = gate.descriptors(), gate.memory()
     assert until(lambda: gate.descriptors() <= before)
-    assert gate.memory() - memory < LEFT
+    assert gate.memory() - memory < 4 * 2**20
 
 
 @pytest.mark.parametrize("how", HTTP2)
