@@ -63,6 +63,8 @@ class Relay:
     def connectionLost(self, reason: Failure) -> None:
         request = self._request
         transport, self._transport = self._transport, None
+        # A reference to itself would keep all that the request held until the collector looks.
+        self.dataReceived = request.send
         if transport is not None:
             request.unregisterProducer()
         if request.finished:

@@ -1,4 +1,6 @@
+import gc
 import json
+import weakref
 
 import pytest
 from twisted.web.http import PotentialDataLoss
@@ -122,3 +124,18 @@ def test_a_delivery_to_a_client_that_left_ends_the_service():
     answer.connection = answer.line
     relay.makeConnection(answer)
     assert answer.line.aborted and len(house.outcomes) == 1
+
+
+def test_an_answer_that_was_counted_is_forgotten_at_its_end():
+    house, talk, answer = streaming(fields=[("Content-Type", "application/json")])
+    answer.feed(b"{}")
+    request = weakref.ref(next(iter(house.opens._open["0badcafe"])))
+    gc.disable()
+    try:
+        done(answer)
+        assert talk.whole
+        answer = None
+        house.behind.sent.clear()
+        assert request() is None
+    finally:
+        gc.enable()
