@@ -44,12 +44,20 @@ class ChunkedReader:
 
     def feed(self, data: bytes) -> bytes:
         """The payload in `data`; not to be called once `done`. Raises BadHead where the framing is malformed."""
+        end = len(data)
         if self._held:
             data = self._held + data
+            end = len(data)
             self._held = b""
+        elif self._state == _AT_SIZE:
+            # One whole chunk and nothing else, as most events come: its length says what its first line must be.
+            at = data.find(b"\r\n", 1, 9)
+            size = end - at - 4
+            if size > 0 and data.startswith((b"%x\r\n" % size, b"%X\r\n" % size)) and data.endswith(b"\r\n"):
+                return data[at + 2 : -2]
         out: list[bytes] = []
         state, left = self._state, self._left
-        at, end = 0, len(data)
+        at = 0
         while True:
             if state == _IN_DATA:
                 stop = at + left

@@ -1,6 +1,8 @@
 """The chunked coding: payload out of any cut of the bytes, and every malformed framing refused within its bounds."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.wire.chunked import LONGEST_LINE, MOST_EXTENSIONS, ChunkedReader, chunk
 from edge.wire.head import BadHead
@@ -59,3 +61,34 @@ def test_what_nobody_reads_has_bounds() -> None:
 
 def test_what_is_written_is_what_is_read() -> None:
     assert read(chunk(b"abc") + chunk(b"d" * 300) + b"0\r\n\r\n") == (b"abc" + b"d" * 300, True, b"")
+
+
+def told(data: bytes, size: int) -> object:
+    try:
+        return read(data, size)
+    except BadHead:
+        return "refused"
+
+
+PIECES = st.sampled_from(
+    [b"\r\n", b"\r", b"\n", b"0", b"1", b"2", b"a", b"A", b"01", b"1a", b"1A", b";x", b"+", b"_", b" ", b"ab"]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map(b"".join))
+def test_what_comes_at_once_is_read_as_what_comes_byte_by_byte(data: bytes) -> None:
+    assert not data or told(data, 0) == told(data, 1)
+
+
+@given(st.binary(min_size=1, max_size=600), st.sampled_from(["%x", "%X", "%04x"]))
+def test_a_whole_chunk_is_its_payload_and_another_may_follow(payload: bytes, form: str) -> None:
+    reader = ChunkedReader()
+    whole = (form % len(payload)).encode() + b"\r\n" + payload + b"\r\n"
+    assert reader.feed(whole) == payload and not reader.done
+    assert reader.feed(whole[:-1]) + reader.feed(whole[-1:] + b"0\r\n\r\n") == payload and reader.done
+
+
+@pytest.mark.parametrize("size", [0, 2, 4])
+def test_a_whole_chunk_of_another_size_is_none(size: int) -> None:
+    with pytest.raises(BadHead):
+        ChunkedReader().feed(b"%x\r\nabc\r\n" % size)
