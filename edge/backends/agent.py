@@ -240,7 +240,8 @@ class UpstreamAgent:
         self.now = now = self._clock.seconds()
         self._pool.expire(now)
         for connection in list(self._open):
-            connection.check(now)
+            if now - connection.since > connection.soonest:
+                connection.check(now)
 
     def close(self) -> Deferred[None]:
         """Closes every connection at once; the Deferred fires when the last one is gone. No request is sent any more."""

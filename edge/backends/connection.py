@@ -37,6 +37,8 @@ class UpstreamConnection(Protocol):
         self.target = errand.target
         self.since = keeper.now
         """When it became idle, or when the wait that it is in began."""
+        self.soonest = 0.0
+        """Seconds after `since` in which there is nothing to look for."""
         self._keeper = keeper
         self._errand: Errand | None = errand
         self._timeouts = errand.timeouts
@@ -83,8 +85,11 @@ class UpstreamConnection(Protocol):
         self._state = _HEAD
         self.since = self._keeper.now
         if errand.body is None:
+            self.soonest = errand.timeouts.shortest
             self.transport.write(errand.wire)
         else:
+            # Whose turn it is may change within an upload at any time.
+            self.soonest = 0.0
             self._upload = Upload(self, errand.wire, errand.body)
             self._upload.start()
 
@@ -141,6 +146,7 @@ class UpstreamConnection(Protocol):
             return
         self._state = _CLOSING
         self.since = self._keeper.now
+        self.soonest = 0.0
         self.resume()
         self.transport.loseConnection()
 

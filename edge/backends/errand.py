@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
@@ -31,6 +31,9 @@ class Timeouts:
     we wait for, but from the upload's end, or from the moment when the upstream stops taking it."""
     idle: float = 300.0
     """Between two bytes of the answer's body, while its reader wants them."""
+    shortest: float = field(
+        init=False, default=Factory(lambda self: min(self.connect, self.first_byte, self.idle), takes_self=True)
+    )
 
 
 DEFAULT_TIMEOUTS = Timeouts()

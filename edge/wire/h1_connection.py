@@ -16,6 +16,9 @@ from edge.wire.stall import Stall
 FAREWELL: Final = 5.0
 """Seconds for a client to close once it has all that was written."""
 
+ASKED: Final = 1 / 16
+"""Of the time that a client may take nothing: between two questions to the kernel about what it has taken."""
+
 # What the bytes that arrive are.
 HEAD, BODY, NEXT, DISCARD, LINGER, TUNNEL, CLOSING, CLOSED = range(8)
 
@@ -25,6 +28,7 @@ class H1Connection(Protocol):
 
     # There are more than CPython keeps in line (30), and each request asks for them dozens of times.
     __slots__ = (
+        "_asked",
         "_body_paused",
         "_bodyless",
         "_buffer",
@@ -91,6 +95,7 @@ class H1Connection(Protocol):
         self._mark = (0.0, 0)
         self._stall = Stall()
         self._reached = -1
+        self._asked = 0.0
         self._written = 0
 
     def connectionMade(self) -> None:
@@ -154,8 +159,9 @@ class H1Connection(Protocol):
         self._update_reading()
 
     def _check_stall(self, now: float) -> None:
-        if self._written == self._reached:
+        if self._written == self._reached or now < self._asked:
             return  # all of it had reached the client, and nothing was written since: the kernel need not be asked
+        self._asked = now + self._limits.write_stall * ASKED
         waiting = unsent(self.transport)
         if not waiting:
             self._reached = self._written

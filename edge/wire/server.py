@@ -1,7 +1,7 @@
 """What all connections of a gate share: the handler, the limits, the clock that looks after deadlines, and the drain."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import Factory, define, field
 from twisted.internet.interfaces import IReactorTime
@@ -14,6 +14,13 @@ from edge.core.refusal import Refusal
 from edge.wire.limits import DEFAULTS, WireLimits
 from edge.wire.request import Origin, Request
 from edge.wire.turns import Turns
+
+LOOK: Final = 1.0
+"""Seconds between two looks at one connection's deadlines."""
+SHARES: Final = 16
+"""In so many goes thousands of connections are looked at, within half of that time."""
+FEW: Final = 64
+"""Connections that are looked at in one go."""
 
 
 class Handler(Protocol):
@@ -65,27 +72,42 @@ class Server:
     log: Logger = field(factory=Logger)
     turns: Turns = field(default=Factory(lambda self: Turns(self.clock), takes_self=True))
     _tick: LoopingCall | None = None
+    _due: list[Connection] = field(factory=list)
+    """Who is still to be looked at in this second."""
 
     def start(self) -> None:
         """Begins to look after deadlines."""
         self._tick = LoopingCall(self.check)
         self._tick.clock = self.clock
-        self._tick.start(1.0, now=False)
+        self._tick.start(LOOK, now=False)
 
     def stop(self) -> None:
         if self._tick is not None and self._tick.running:
             self._tick.stop()
+        self._due.clear()
 
     def check(self) -> None:
-        """Lets every connection look at its deadlines."""
+        """Lets every connection look at its deadlines: a few at once, and of thousands a share after the other, so that what
+        streams does not wait for them."""
+        if not self._due:
+            self._due = list(self.connections)
+            self._look(max(FEW, len(self._due) // SHARES + 1))
+
+    def _look(self, share: int) -> None:
         now = self.clock.seconds()
-        for connection in tuple(self.connections):
+        due = self._due
+        for connection in due[-share:]:
+            due.pop()
+            if connection not in self.connections:
+                continue
             try:
                 connection.check(now)
             except Exception:
                 # One connection's trouble must not end the deadlines of all the others.
                 self.log.failure("A connection could not be looked after and is closed")
                 connection.close_now()
+        if due:
+            self.clock.callLater(LOOK / SHARES / 2, self._look, share)
 
     def drain(self) -> None:
         """No further request on any connection; what is open finishes."""

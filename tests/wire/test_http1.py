@@ -6,6 +6,7 @@ import pytest
 from twisted.web.iweb import IRequest
 from zope.interface.verify import verifyObject
 
+from edge.wire import h1_connection
 from edge.wire.http1 import Http1
 from edge.wire.request import Request
 from tests.wire.memory import Bench
@@ -236,6 +237,28 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     line = bench().send(GET)
     line.wait(1000)
     assert not line.closed
+
+
+def test_a_client_that_takes_nothing_is_ended_and_the_kernel_is_not_asked_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = bench().send(GET)
+    line.requests[0].respond(200, [])
+    asked = 0
+
+    def unsent(transport: object) -> int:
+        nonlocal asked
+        asked += 1
+        return 100_000 + 10 * asked
+
+    monkeypatch.setattr(h1_connection, "unsent", unsent)
+    for second in range(1, 70):
+        line.requests[0].send(b"0123456789")
+        line.wait(1)
+        if line.closed:
+            break
+    assert 60 <= second <= 60 * (1 + 2 / 16) + 1
+    assert asked <= 18
 
 
 def test_an_upload_that_drips_is_ended_and_one_that_waits_for_us_is_not() -> None:
