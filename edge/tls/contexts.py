@@ -32,6 +32,8 @@ PRIORITIZE_CHACHA: Final = 1 << 21
 OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE | PRIORITIZE_CHACHA
 PARTIAL_WRITE: Final = 1
 """SSL_MODE_ENABLE_PARTIAL_WRITE of ssl.h."""
+NO_AUTO_CHAIN: Final = 8
+"""SSL_MODE_NO_AUTO_CHAIN of ssl.h."""
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 TICKET_LIFE: Final = 12 * 3600
 """Seconds that a session may be resumed: its forward secrecy waits for the ticket key to be thrown away."""
@@ -76,7 +78,8 @@ def server_context(
     context.set_min_proto_version(VERSIONS[minimum])
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_options(OPTIONS)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # What is shown is what was given; OpenSSL would look for more of a chain in each handshake.
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS | NO_AUTO_CHAIN)
     # Into memory OpenSSL can always write everything; one call for many records costs less than one for each.
     context.clear_mode(PARTIAL_WRITE)
     context.set_cipher_list(TLS12_SUITES)

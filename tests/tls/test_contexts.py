@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface.verify import verifyObject
 
 from edge.errors import TLSError
-from edge.tls.contexts import Contexts, contexts, server_context, shown
+from edge.tls.contexts import NO_AUTO_CHAIN, Contexts, contexts, server_context, shown
 from tests.tls.helpers import Client, common_name, make_identity, move, reused
 
 DEFAULT = make_identity("default")
@@ -205,4 +205,5 @@ def test_a_context_keeps_no_sessions_and_frees_idle_buffers() -> None:
     context = server_context(DEFAULT)
     assert context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
     assert context.set_mode(0) & SSL.MODE_RELEASE_BUFFERS
+    assert context.set_mode(0) & NO_AUTO_CHAIN
     assert context.get_timeout() <= 86400

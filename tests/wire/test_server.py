@@ -1,8 +1,7 @@
 """The look at deadlines: everybody's turn comes, a few at a time, and one that breaks takes nobody with it."""
 
-from tests.wire.test_negotiate import entrance
-
 from edge.wire.server import FEW, LOOK, SHARES, Server
+from tests.wire.test_negotiate import entrance
 
 
 class Looked:
