@@ -20,11 +20,14 @@ _FAREWELL: Final = 2.0
 class _End:
     """Takes what one side sends and writes it to the other."""
 
-    splice: "Splice"
+    splice: "Splice | None"
+    """None when it is over."""
     other: Tunnel | None = None
     held: list[bytes] = field(factory=list)
 
     def dataReceived(self, data: bytes) -> None:
+        if self.splice is None:
+            return
         if self.other is None:
             self.held.append(data)
         else:
@@ -32,11 +35,13 @@ class _End:
             self.splice.count(self, len(data))
 
     def connectionLost(self, reason: Failure) -> None:
-        self.splice.ended(self, reason)
+        if self.splice is not None:
+            self.splice.ended(self, reason)
 
     def readConnectionLost(self) -> None:
         """Only a client's side over HTTP/2 can end its own way and go on with the other."""
-        self.splice.half_closed()
+        if self.splice is not None:
+            self.splice.half_closed()
 
 
 @define(eq=False)
@@ -101,9 +106,8 @@ class Splice:
         """One side is gone: the other is told in the same way."""
         if self._over:
             return
-        self._over = True
         clean = reason.check(ConnectionDone) is not None
-        client, service = self._client, self._service
+        client, service = self._part()
         if end is self._from_client:
             if service is not None:
                 service.unregisterProducer()
@@ -131,9 +135,10 @@ class Splice:
 
     def _leave(self) -> None:
         self._look = None
+        client = self._client
         self.ended(self._from_client, Failure(ConnectionDone()))
-        if self._client is not None:
-            self._client.loseConnection()
+        if client is not None:
+            client.loseConnection()
 
     def _listen(self) -> None:
         """Looks if a byte went either way within `idle`; a tunnel that is silent for longer is nobody's any more."""
@@ -153,8 +158,17 @@ class Splice:
         """The gate ends it: a revoked key, or a client that is lost."""
         if self._over:
             return
+        client, service = self._part()
+        if service is not None:
+            service.abortConnection()
+        if client is not None:
+            client.abortConnection()
+
+    def _part(self) -> tuple[Tunnel | None, Tunnel | None]:
+        """It is over: nothing refers to the other side any more, since both would stay until the collector comes."""
         self._over = True
-        if self._service is not None:
-            self._service.abortConnection()
-        if self._client is not None:
-            self._client.abortConnection()
+        for end in (self._from_client, self._from_service):
+            end.splice = end.other = None
+        client, self._client = self._client, None
+        service, self._service = self._service, None
+        return client, service

@@ -1,8 +1,12 @@
+import gc
+import weakref
+
 import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from edge.core.headers import fields
+from edge.web.cut import cut
 from tests.web.house import REFUSED, House
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -232,3 +236,24 @@ def test_a_service_that_does_not_end_what_its_client_ended_is_ended_soon():
     house, talk, pipe = half_closed()
     house.clock.advance(2)
     assert pipe.ended == "closed" and talk.closed and house.outcome.ended == "complete" and house.at_rest()
+
+
+@pytest.mark.parametrize("end", ["the client leaves", "the service leaves", "the gate cuts it"])
+def test_both_sides_are_forgotten_at_the_end(end):
+    house, talk, pipe = switched()
+    (held,) = house.opens._open["0badcafe"]
+    request, side = weakref.ref(held), weakref.ref(pipe)
+    gc.disable()
+    try:
+        if end == "the client leaves":
+            talk.leave()
+        elif end == "the service leaves":
+            pipe.end.connectionLost(Failure(ConnectionDone()))
+        else:
+            cut(held, "revoked")
+        pipe.end.dataReceived(b"late")
+        del held, pipe, talk
+        house.behind.sent.clear()
+        assert request() is None and side() is None
+    finally:
+        gc.enable()
