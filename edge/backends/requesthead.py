@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge.backends.target import UpstreamURL
-from edge.core.batch import Batch, lines
+from edge.core.batch import Batch, Block, lines
 from edge.core.headers import Pair
 from edge.wire.head import TOKEN
 
@@ -28,7 +28,7 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
     path = url.raw_path
     if not (method in _USUAL or _TOKEN.fullmatch(method)) or not _PATH.fullmatch(path):
         raise ValueError("the method or the path cannot be sent")
-    if type(pairs) is Batch and pairs.block.checked and not pairs.own:
+    if type(pairs) is Batch and not pairs.own and (pairs.block.checked or _check(pairs.block)):
         rest = pairs.rest
         fields = b""
         for pair in rest:
@@ -38,8 +38,6 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
         if fields.count(b"\n") != len(rest) or fields.count(b"\r") != len(rest):
             raise ValueError("a field holds a line break")
         return b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method, path, pairs.block.lines, fields, framing)
-    if type(pairs) is Batch:
-        pairs.block.checked = _checked(pairs.block.pairs, pairs.block.lines) == 1
     fields = lines(pairs)
     hosts = _checked(pairs, fields)
     if hosts > 1:
@@ -47,6 +45,12 @@ def request_head(method: bytes, url: UpstreamURL, pairs: Sequence[Pair] | Batch,
     if not hosts:
         fields = b"Host: %b\r\n%b" % (url.target.netloc, fields)
     return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, path, fields, framing)
+
+
+def _check(block: Block) -> bool:
+    """Whether a block can begin the fields of any request: it has the one Host. Raises ValueError as `request_head` does."""
+    block.checked = _checked(block.pairs, block.lines) == 1
+    return block.checked
 
 
 def _add(name: bytes) -> None:
