@@ -58,6 +58,13 @@ def _serve(reactor: Any, timeout: float | None) -> None:
         if failed.errno == EINTR:
             return
         raise
+    if len(events) == 1:
+        # There is nobody to share with.
+        fd, event = events[0]
+        alone = selectables.get(fd)
+        if alone is not None and alone not in ROUND.opening:
+            _one(reactor, alone, fd, event)
+            return
     # Looked up before any is served: a descriptor that one handler closes may be another's by the end of the batch.
     ready = [(selectables[fd], fd, event) for fd, event in events if fd in selectables]
     ROUND.serve(ready, partial(_one, reactor))

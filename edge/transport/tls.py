@@ -39,6 +39,7 @@ _ffi: Any = getattr(SSL, "_ffi", None)
 SSL_read: Any = getattr(_lib, "SSL_read", None)
 SSL_write: Any = getattr(_lib, "SSL_write", None)
 SSL_do_handshake: Any = getattr(_lib, "SSL_do_handshake", None)
+SSL_version: Any = getattr(_lib, "SSL_version", None)
 SSL_session_reused: Any = getattr(_lib, "SSL_session_reused", None)
 SSL_shutdown: Any = getattr(_lib, "SSL_shutdown", None)
 SSL_get_error: Any = getattr(_lib, "SSL_get_error", None)
@@ -63,6 +64,8 @@ _name: Any = _ffi.new("unsigned char **") if _ffi else None
 _name_length: Any = _ffi.new("unsigned int *") if _ffi else None
 
 _UNKNOWN = -1
+TLS13 = 0x0304
+"""RFC 8446 section 4.1.2."""
 
 
 @implementer(INegotiated)
@@ -216,13 +219,18 @@ class LeanTLS(Carrier):
         ended = SSL_get_error(self._ssl, outcome)
         # An error is taken out of OpenSSL's queue before anything else asks OpenSSL.
         error = None if ended in (WANT_READ, ZERO_RETURN) else self._error(outcome)
+        first = False
         if filled:
+            first = not self.heard
             self.heard = True
             self.wrappedProtocol.dataReceived(_clear_view[:filled])
             if self._lostTLSConnection or self._aborted:
                 return
         if ended == WANT_READ:
-            self._flush()  # not all that came was data, so TLS may have something to answer
+            # Not all that came was data, so TLS may have something to answer. A server's tickets of TLS 1.3 go with its
+            # first answer, if what asks for that came with the end of the handshake.
+            if not first or self.factory.is_client or SSL_version(self._ssl) != TLS13:
+                self._flush()
             return
         if error is None:
             self._shutdownTLS()
@@ -396,6 +404,7 @@ def _try() -> str | None:
         "SSL_read": SSL_read,
         "SSL_write": SSL_write,
         "SSL_do_handshake": SSL_do_handshake,
+        "SSL_version": SSL_version,
         "SSL_shutdown": SSL_shutdown,
         "SSL_get_error": SSL_get_error,
         "SSL_get0_alpn_selected": SSL_get0_alpn_selected,

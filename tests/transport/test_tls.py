@@ -287,9 +287,13 @@ async def test_what_arrives_is_at_most_one_read_at_a_time(pair, kinds, fast):
 @pytest.fixture
 def ends(contexts):
     """A lean server and a lean client in memory, not yet shaken hands."""
+    return joined(contexts())
+
+
+def joined(contexts):
     server, client = selftest._End(selftest.Catch()), selftest._End(selftest.Catch())
     server.peer, client.peer = client, server
-    server.begin(tls.LeanTLS, contexts().context, SSL.Connection.set_accept_state, False)
+    server.begin(tls.LeanTLS, contexts.context, SSL.Connection.set_accept_state, False)
     client.begin(tls.LeanTLS, SSL.Context(SSL.TLS_METHOD), SSL.Connection.set_connect_state, True)
     return server, client
 
@@ -329,6 +333,27 @@ def test_data_that_comes_along_with_the_end_of_the_handshake_is_delivered(ends, 
     server.tls.dataReceived(b"".join(client.queue))
     client.queue.clear()
     assert bytes(server.app.received) == b"y" * size
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_tickets_wait_for_the_first_answer_where_it_is_asked_for_at_once(contexts, version, asks):
+    server, client = joined(contexts(version=version))
+    if asks:
+        client.tls.write(b"?")
+    while not server.tls.shaken:
+        client.carry()
+        server.carry()
+    waits = asks and version == TLS13
+    while client.carry() or (not waits and server.carry()):
+        pass
+    assert bytes(server.app.received) == b"?" * asks
+    assert not server.queue
+    server.tls.write(b"!" * 100)
+    sent = b"".join(server.queue)
+    assert (len(sent) > 400) == waits
+    server.carry()
+    assert bytes(client.app.received) == b"!" * 100
 
 
 @pytest.mark.parametrize("partial", [True, False], ids=["record by record", "at once"])
