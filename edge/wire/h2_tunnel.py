@@ -30,6 +30,9 @@ class Http2Tunnel:
     def resumeProducing(self) -> None:
         self._stream.resume_body()
 
+    def stopProducing(self) -> None:
+        """The other side is gone; its own end says how."""
+
     def loseConnection(self) -> None:
         self._stream.close_tunnel()
 

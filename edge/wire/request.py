@@ -48,6 +48,9 @@ class Tunnel(Protocol):
     def unregisterProducer(self) -> None: ...
     def pauseProducing(self) -> None: ...
     def resumeProducing(self) -> None: ...
+    def stopProducing(self) -> None:
+        """The transport that takes from it is gone."""
+
     def loseConnection(self) -> None:
         """Ends after all that was written has gone out."""
 

@@ -12,6 +12,8 @@ from edge.backends.answer import Answer
 from edge.backends.failures import UpstreamBroken, UpstreamTimeout
 from edge.backends.rawheaders import RawHeaders
 from edge.backends.tunnel import Switched, websocket_accept
+from edge.wire.h1_answer import Http1Tunnel
+from edge.wire.h2_tunnel import Http2Tunnel
 from tests.backends.rogue import Rogue, eventually
 from tests.backends.way_out import QUICK, Slow, way_out
 
@@ -233,3 +235,16 @@ async def test_backpressure_of_a_tunnel_goes_both_ways():
         # What was written before the end has all arrived.
         head = rogue.peers[0].received.index(b"\r\n\r\n") + 4
         assert hashlib.sha1(rogue.peers[0].received[head:]).digest() == hashlib.sha1(bytes(written)).digest()
+
+
+@pytest.mark.parametrize("client", [Http1Tunnel, Http2Tunnel])
+@pytest_twisted.ensureDeferred
+async def test_the_upstreams_end_is_told_whoever_the_client_is(client):
+    with Rogue(lambda peer: (peer.head(), peer.send(YES % ACCEPT + b"bye"))) as rogue:
+        async with way_out() as out:
+            switched = await out.client.open_upgrade(out.to(rogue.url), b"websocket", headers=ASKED)
+            end = End()
+            switched.tunnel.registerProducer(client(None), True)
+            switched.tunnel.attach(end)
+            await eventually(lambda: end.reason is not None and not out.agent.open)
+            assert end.data == b"bye"
