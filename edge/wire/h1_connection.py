@@ -17,7 +17,7 @@ FAREWELL: Final = 5.0
 """Seconds for a client to close once it has all that was written."""
 
 ASKED: Final = 1 / 16
-"""Of the time that a client may take nothing: between two questions to the kernel about what it has taken."""
+"""Of the time that a client may take nothing: until the kernel is asked again about one that had taken everything."""
 
 # What the bytes that arrive are.
 HEAD, BODY, NEXT, DISCARD, LINGER, TUNNEL, CLOSING, CLOSED = range(8)
@@ -161,10 +161,11 @@ class H1Connection(Protocol):
     def _check_stall(self, now: float) -> None:
         if self._written == self._reached or now < self._asked:
             return  # all of it had reached the client, and nothing was written since: the kernel need not be asked
-        self._asked = now + self._limits.write_stall * ASKED
         waiting = unsent(self.transport)
         if not waiting:
             self._reached = self._written
+            # Where something waits the kernel is asked each time: rare questions might meet each time what is on its way.
+            self._asked = now + self._limits.write_stall * ASKED
         if self._stall.lasts(now, self._written, waiting, self._limits):
             self._abort()
 

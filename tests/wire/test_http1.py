@@ -239,24 +239,40 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     assert not line.closed
 
 
-def test_a_client_that_takes_nothing_is_ended_and_the_kernel_is_not_asked_all_the_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def streaming(monkeypatch: pytest.MonkeyPatch, waiting: Any, every: float = 1) -> tuple[Bench, list[float]]:
+    """A stream of ten bytes now and then for ten minutes or to its end; `waiting` tells what is unsent by (time, time of the last piece)."""
     line = bench().send(GET)
     line.requests[0].respond(200, [])
-    asked = 0
+    asked: list[float] = []
+    last = 0.0
 
     def unsent(transport: object) -> int:
-        nonlocal asked
-        asked += 1
-        return 100_000 + 10 * asked
+        asked.append(line.clock.seconds())
+        left: int = waiting(asked[-1], last)
+        return left
 
     monkeypatch.setattr(h1_connection, "unsent", unsent)
-    while not line.closed:
+    while not line.closed and line.clock.seconds() < 600:
         line.requests[0].send(b"0123456789")
-        line.wait(1)
-    assert 60 <= line.clock.seconds() <= 60 * (1 + 2 / 16) + 1
-    assert asked <= 18
+        last = line.clock.seconds()
+        line.wait(every)
+    return line, asked
+
+
+def test_a_client_that_takes_nothing_is_ended_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    line, _ = streaming(monkeypatch, lambda now, last: 100_000 + int(10 * now))
+    assert line.closed and 60 <= line.clock.seconds() <= 62
+
+
+def test_a_client_that_takes_all_is_asked_about_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    line, asked = streaming(monkeypatch, lambda now, last: 0)
+    assert not line.closed and 600 / 5 <= len(asked) <= 600 / 3.75 + 1
+
+
+@pytest.mark.parametrize("every", [1.25, 2, 3, 4, 4.25, 7.5])
+def test_what_is_on_its_way_each_time_does_not_end_a_stream(monkeypatch: pytest.MonkeyPatch, every: float) -> None:
+    line, _ = streaming(monkeypatch, lambda now, last: 10 if now - last < 1 else 0, every)
+    assert not line.closed
 
 
 def test_an_upload_that_drips_is_ended_and_one_that_waits_for_us_is_not() -> None:
