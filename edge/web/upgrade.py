@@ -31,8 +31,9 @@ class _End:
         if self.other is None:
             self.held.append(data)
         else:
-            self.other.write(data)
+            # First, since the write may be the end of it: a client that takes nothing.
             self.splice.count(self, len(data))
+            self.other.write(data)
 
     def connectionLost(self, reason: Failure) -> None:
         if self.splice is not None:

@@ -257,3 +257,11 @@ def test_both_sides_are_forgotten_at_the_end(end):
         assert request() is None and side() is None
     finally:
         gc.enable()
+
+
+def test_a_side_that_ends_it_by_what_it_is_sent_is_counted_and_ends_it_once():
+    house, talk, pipe = switched()
+    (held,) = house.opens._open["0badcafe"]
+    pipe.write = lambda data: cut(held, "client-gone")
+    talk.send(b"12345")
+    assert house.outcome.received == 5 and pipe.ended == "aborted" and house.at_rest()
