@@ -58,13 +58,15 @@ class Round:
         waiting = self.waiting
         # What comes alone has nothing to wait for.
         self.open = len(ready) > 1
-        for selectable, fd, event in ready:
-            each(selectable, fd, event)
-            if len(waiting) >= TOGETHER:
+        try:
+            for selectable, fd, event in ready:
+                each(selectable, fd, event)
+                if len(waiting) >= TOGETHER:
+                    self.send()
+        finally:
+            self.open = False
+            if waiting:
                 self.send()
-        self.open = False
-        if waiting:
-            self.send()
         if later:
             self._open(later, each, begun)
 

@@ -79,6 +79,8 @@ class LeanTLS(Carrier):
         self._from: Any = None
         self._lean = False
         self.heard = False
+        self._tickets = False
+        """Whether a server's tickets of TLS 1.3 are all that OpenSSL has to send."""
         self._owed = 0
         """Bytes still to come of the record that the last data broke off in; _UNKNOWN once a header itself was split."""
 
@@ -194,6 +196,7 @@ class LeanTLS(Carrier):
                 self._finished(self._error(outcome))
             return False
         self._handshakeDone = True
+        self._tickets = not self.factory.is_client and SSL_version(self._ssl) == TLS13
         self.factory.shaken(self)
         if IHandshakeListener.providedBy(self.wrappedProtocol):
             self.wrappedProtocol.handshakeCompleted()
@@ -219,17 +222,16 @@ class LeanTLS(Carrier):
         ended = SSL_get_error(self._ssl, outcome)
         # An error is taken out of OpenSSL's queue before anything else asks OpenSSL.
         error = None if ended in (WANT_READ, ZERO_RETURN) else self._error(outcome)
-        first = False
+        tickets, self._tickets = self._tickets, False
         if filled:
-            first = not self.heard
             self.heard = True
             self.wrappedProtocol.dataReceived(_clear_view[:filled])
             if self._lostTLSConnection or self._aborted:
                 return
         if ended == WANT_READ:
-            # Not all that came was data, so TLS may have something to answer. A server's tickets of TLS 1.3 go with its
-            # first answer, if what asks for that came with the end of the handshake.
-            if not first or self.factory.is_client or SSL_version(self._ssl) != TLS13:
+            # Not all that came was data, so TLS may have something to answer; but tickets go with the first answer, where
+            # what asks for that came with the end of the handshake.
+            if not (tickets and filled):
                 self._flush()
             return
         if error is None:

@@ -58,6 +58,19 @@ def test_what_comes_alone_waits_for_nothing():
     assert serving(["a"]) == ["a"]
 
 
+def test_a_round_that_breaks_is_over_and_what_was_written_in_it_is_sent():
+    said, made = [], Round()
+
+    def each(name, fd, event):
+        if name == "b":
+            raise ValueError("a bug")
+        made.waiting.append(Holds(said, name))
+
+    with pytest.raises(ValueError, match="a bug"):
+        made.serve([("a", 3, 1), ("b", 4, 1)], each)
+    assert not made.open and not made.waiting and said == ["sent a"]
+
+
 def test_no_more_than_a_few_wait_for_each_other():
     said = serving([str(number) for number in range(TOGETHER + 2)])
     assert said[TOGETHER : TOGETHER + 2] == ["sent 0", "sent 1"]
