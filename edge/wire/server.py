@@ -96,8 +96,8 @@ class Server:
     def _look(self, share: int) -> None:
         now = self.clock.seconds()
         due = self._due
-        for connection in due[-share:]:
-            due.pop()
+        for _ in range(min(share, len(due))):
+            connection = due.pop()
             if connection not in self.connections:
                 continue
             try:
@@ -105,7 +105,10 @@ class Server:
             except Exception:
                 # One connection's trouble must not end the deadlines of all the others.
                 self.log.failure("A connection could not be looked after and is closed")
-                connection.close_now()
+                try:
+                    connection.close_now()
+                except Exception:
+                    self.log.failure("A connection could not be closed")
         if due:
             self.clock.callLater(LOOK / SHARES / 2, self._look, share)
 

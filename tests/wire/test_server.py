@@ -73,6 +73,18 @@ def test_one_that_breaks_is_closed_and_the_others_are_looked_at():
     assert looked_at(made) == 5 and [each.closed for each in made] == [0, 0, 1, 0, 0]
 
 
+def test_one_that_cannot_even_be_closed_takes_nobody_with_it():
+    server, made = crowd(FEW * 2)
+    for each in made:
+        each.broken = True
+        each.close_now = lambda: 1 / 0
+    server.clock.advance(LOOK)
+    server.clock.advance(LOOK / 2)
+    assert [len(each.looks) for each in made] == [1] * FEW * 2
+    server.clock.advance(LOOK / 2)
+    assert looked_at(made) == FEW * 3
+
+
 def test_nobody_is_looked_at_any_more_after_the_stop():
     server, made = crowd(FEW * 4)
     server.clock.advance(LOOK)
