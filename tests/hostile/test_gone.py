@@ -13,7 +13,7 @@ import pytest
 
 from tests.hostile.h2raw import H2
 from tests.hostile.raw import Client
-from tests.hostile.rogue import Line, Rogue
+from tests.hostile.rogue import Left, Line, Rogue
 from tests.live.gate import Gate
 
 pytestmark = pytest.mark.live
@@ -198,6 +198,19 @@ def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
     return True
 
 
+def _connected(client: H2, path: str) -> int:
+    """The stream of a WebSocket (RFC 8441)."""
+    number: int = client.h2.get_next_available_stream_id()
+    pairs = [
+        (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", "localhost"),
+        (":path", "/any/api" + path), ("sec-websocket-version", "13"), ("x-api-key", client.gate.key),
+    ]  # fmt: skip
+    client.h2.send_headers(number, pairs)
+    client.flush()
+    assert client.status(number) == 200
+    return number
+
+
 @pytest.mark.parametrize("how", ["reset", "goaway", "close"])
 @pytest.mark.parametrize("state", ["first byte", "streaming", "uploading", "uploading, paused", "paused", "websocket"])
 def test_over_http2(gate: Gate, rogue: Rogue, state: str, how: str) -> None:
@@ -215,14 +228,7 @@ def test_over_http2(gate: Gate, rogue: Rogue, state: str, how: str) -> None:
     client.credit = False
     uploading = state.startswith("uploading")
     if state == "websocket":
-        number = client.h2.get_next_available_stream_id()
-        pairs = [
-            (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", "localhost"),
-            (":path", "/any/api" + path), ("sec-websocket-version", "13"), ("x-api-key", gate.key),
-        ]  # fmt: skip
-        client.h2.send_headers(number, pairs)
-        client.flush()
-        assert client.status(number) == 200
+        number = _connected(client, path)
     else:
         number = client.ask("POST" if uploading else "GET", "/any/api" + path, end=not uploading)
     if state == "uploading":
@@ -274,6 +280,11 @@ def test_a_polite_goaway_lets_open_streams_finish(gate: Gate, rogue: Rogue) -> N
 
 
 def _websocket(line: Line) -> None:
+    _agree(line)
+    line.wait_gone()
+
+
+def _agree(line: Line) -> None:
     import hashlib
 
     key = line.field("Sec-WebSocket-Key") or ""
@@ -282,7 +293,29 @@ def _websocket(line: Line) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
-    line.wait_gone()
+
+
+def _hangs_up(line: Line) -> None:
+    """Ends the WebSocket first, after a last word."""
+    _agree(line)
+    line.send(b"bye")
+    raise Left
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_a_client_of_a_websocket_is_told_that_the_service_left(gate: Gate, rogue: Rogue, listener: str) -> None:
+    path = rogue.on("/ws-ends", _hangs_up)
+    client = Client(gate, listener)
+    key = base64.b64encode(os.urandom(16)).decode()
+    fields = ("Connection: Upgrade", "Upgrade: websocket", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13")
+    client.send(client.head("GET", "/any/api" + path, *fields))
+    assert client.take().status == 101
+    how, took = client.until_closed(5)
+    assert how == "closed" and took < 5 and client.held == b"bye"
+    other = H2(gate, listener)
+    number = _connected(other, path)
+    assert other.until(h2.events.StreamEnded, number, 5) is not None and other.body(number) == b"bye"
+    assert until(lambda: gate.log().count(f"{path} ") == 2), "both outcomes are written down"
 
 
 @pytest.mark.parametrize("leave", ["close", "reset"])
