@@ -49,6 +49,8 @@ class Stage:
     users: int = 0
     """Requests that hold it, wait for it, or will."""
     queue: "FairQueue[Waiting]" = field(factory=FairQueue)
+    pulling: bool = False
+    """Whether its places are being given away just now."""
 
 
 @define(eq=False, repr=False)
@@ -297,15 +299,22 @@ class Slots:
         self._pull(stage)
 
     def _pull(self, stage: Stage) -> None:
-        while stage.held < stage.size and (waiting := stage.queue.next()) is not None:
-            stage.held += 1
-            waiting.at += 1
-            if waiting.at < len(waiting.stages):
-                self._advance(waiting)
-                continue
-            self._unlist(waiting)
-            if waiting._fired is not None:
-                waiting._fired.callback(None)
+        if stage.pulling:
+            # Who got a place gave it back within its turn; a turn within a turn, hundreds deep, would break off.
+            return
+        stage.pulling = True
+        try:
+            while stage.held < stage.size and (waiting := stage.queue.next()) is not None:
+                stage.held += 1
+                waiting.at += 1
+                if waiting.at < len(waiting.stages):
+                    self._advance(waiting)
+                    continue
+                self._unlist(waiting)
+                if waiting._fired is not None:
+                    waiting._fired.callback(None)
+        finally:
+            stage.pulling = False
 
     def _turn_away(self, waiting: Waiting, why: str, reason: str = "queue-full") -> None:
         if waiting.gone or waiting.started is not None:

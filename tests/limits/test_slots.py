@@ -367,3 +367,19 @@ def test_whatever_happens_no_bound_is_exceeded_and_no_place_stays_empty(seed):
     for one in list(waiting.values()):
         one.leave()
     assert refused and slots.load("chat") == (0, 0) and set(slots._stages) <= {"chat"}
+
+
+def test_hundreds_that_give_their_place_back_within_their_turn_are_all_served(slots):
+    place = Place("image", size=1, length=2000)
+    first = slots.ask(exchange(), place)
+    served = []
+
+    async def one(number):
+        ticket = await slots.enter(exchange(), place)
+        served.append(number)
+        ticket.release()
+
+    for number in range(1000):
+        Deferred.fromCoroutine(one(number))
+    first.release()
+    assert served == list(range(1000)) and slots.load("image") == (0, 0)
