@@ -103,7 +103,7 @@ class UpstreamTunnel:
             self._connection.resume()
 
     def stopProducing(self) -> None:
-        self.abortConnection()
+        """The other side is gone; its own end says how, and what it sent before still goes out."""
 
     def loseConnection(self) -> None:
         # A registered producer would hold the close back for as long as it lives.

@@ -34,6 +34,12 @@ class _StockTLS(BufferingTLSTransport):
         self.disconnecting = True
         self.transport.abortConnection()
 
+    def _tlsShutdownFinished(self, reason: Any) -> None:
+        if self._producer is not None:
+            # A paused one would hold the close back for ever.
+            self.transport.unregisterProducer()
+        super()._tlsShutdownFinished(reason)
+
     def _checkHandshakeStatus(self) -> None:
         super()._checkHandshakeStatus()
         if self._handshakeDone:

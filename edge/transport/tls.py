@@ -269,6 +269,9 @@ class LeanTLS(Carrier):
             self._reason = reason
         self._lostTLSConnection = True
         self._flush()
+        if self._producer is not None:
+            # A paused one would hold the close back for ever.
+            self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -11,6 +11,7 @@ import pytest
 import pytest_twisted
 from OpenSSL import SSL
 from twisted.internet import task, threads
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ITCPTransport
 
@@ -463,3 +464,37 @@ def test_what_is_missing_brings_the_stock_protocol_and_one_line_in_the_log(monke
     assert issubclass(made.protocol, BufferingTLSTransport)
     said = [line for line in lines if "BIO_read" in line.get("said", "")]
     assert len(said) == 1
+
+
+class Paused:
+    """A source that notes that it is to wait."""
+
+    def __init__(self):
+        self.waits = Deferred()
+
+    def pauseProducing(self):
+        waits, self.waits = self.waits, None
+        if waits is not None:
+            waits.callback(None)
+
+    def resumeProducing(self):
+        pass
+
+    def stopProducing(self):
+        pass
+
+
+@together
+async def test_a_farewell_ends_it_though_what_is_written_waits_for_more(pair, kinds):
+    here, there = await pair("tls", kinds["remembers"])
+    there.transport.write(b"x")
+    await here.heard(1)
+    there.transport.transport.pauseProducing()
+    source = Paused()
+    waits = source.waits
+    here.transport.registerProducer(source, True)
+    here.transport.write(bytes(20_000_000))
+    await waits
+    there.transport.loseConnection()
+    there.transport.transport.resumeProducing()
+    await here.ended
