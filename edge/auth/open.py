@@ -91,11 +91,11 @@ class Open:
     def _changed(self, key_ids: frozenset[str]) -> None:
         gone = frozenset(key_id for key_id in key_ids if self._over(key_id))
         self._tickets.revoke(gone)
-        self._close([held for key_id in gone for held in self._open.pop(key_id, ())])
+        self._end_all([held for key_id in gone for held in self._open.pop(key_id, ())])
 
     def _look(self) -> None:
         self._open = {key_id: mine for key_id, mine in self._open.items() if mine}
-        self._close([held for key_id in list(self._open) if self._over(key_id) for held in self._open.pop(key_id)])
+        self._end_all([held for key_id in list(self._open) if self._over(key_id) for held in self._open.pop(key_id)])
 
     def _over(self, key_id: str) -> bool:
         try:
@@ -104,6 +104,11 @@ class Open:
             # A key that cannot be read lets nobody in, but what is open began under rules that could be.
             return False
         return key is None or ended(key, self._now())
+
+    def _end_all(self, ending: list[Held]) -> None:
+        """Those first that were not sent yet: each that ends would give its place to the next of them."""
+        ending.sort(key=lambda held: held.exchange.upstream is not None)
+        self._close(ending)
 
     def _close(self, ending: list[Held]) -> None:
         for held in ending[:SLICE]:

@@ -118,7 +118,8 @@ class Http2(Protocol):
         self.streams.clear()
         for stream in streams:
             stream.let_go()
-        for stream in streams:
+        # The newest first: each that ends may give its place to the next that waits for one.
+        for stream in reversed(streams):
             stream.lost(reason)
 
     def close_politely(self) -> None:

@@ -136,3 +136,12 @@ def test_after_stopping_nothing_is_closed(house: House) -> None:
     house.store.remove("0badcafe")
     house.clock.advance(5)
     assert house.closed == []
+
+
+def test_what_was_not_sent_yet_ends_first_so_that_no_end_makes_room_for_it(house: House) -> None:
+    for name, upstream in (("a", "http://u"), ("b", None), ("c", "http://u"), ("d", None)):
+        asked = house.enter(name)
+        if upstream:
+            asked.exchange = asked.exchange.to(upstream)
+    house.store.put(key(disabled=True))
+    assert house.closed == ["b", "d", "a", "c"]

@@ -3,9 +3,15 @@ import random
 from types import SimpleNamespace
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 from edge.core.refusal import Refusal
+from edge.wire.http2 import Http2
 from tests.web.house import GARBLED, REFUSED, House, broke, done
+from tests.wire.memory import ORIGIN, Wire
 
 CHAT = "/chat/api/v1/chat/completions"
 STREAM = b'{"stream": true}'
@@ -379,3 +385,23 @@ def test_a_job_that_outlives_its_answer_keeps_its_place(held):
         assert (base, job) == (house.behind.base, "p1") and house.slots.load("chat") != (0, 0)
         ticket.release()
     assert house.at_rest()
+
+
+def test_a_connection_that_is_lost_sends_nothing_that_waited_for_its_own_places():
+    house = House(size=1)
+    wire = Wire()
+    protocol = Http2(house.server, ORIGIN)
+    protocol.makeConnection(wire)
+    client = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+    client.initiate_connection()
+    for number in range(1, 13, 2):
+        pairs = [
+            (":method", "POST"), (":scheme", "https"), (":authority", "gate.test"), (":path", "/chat/api/v1/chat/completions"),
+            ("authorization", "Bearer " + house.secret), ("content-type", "application/json"), ("content-length", "2"),
+        ]  # fmt: skip
+        client.send_headers(number, pairs)
+        client.send_data(number, b"{}", end_stream=True)
+    protocol.dataReceived(client.data_to_send())
+    assert len(house.behind.sent) == 1 and house.slots.load("chat") == (1, 5)
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert len(house.behind.sent) == 1 and house.at_rest()
