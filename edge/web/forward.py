@@ -179,6 +179,8 @@ class Forward:
         try:
             again = self._not_answered(request, server, outward, failure)
             if again is not None:
+                request.endings.remove((self.servers.give, server))
+                self.servers.give(server)
                 self._try(request, avoid | {server}, again)
         except Exception:
             self._failed(request, Failure())

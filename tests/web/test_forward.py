@@ -337,3 +337,17 @@ def test_an_answer_that_comes_as_its_client_leaves_is_ended(kind):
     deferred.unpause()
     assert ended == [True] if kind == "tunnel" else made.line.aborted
     assert house.outcome.status == 499 and house.at_rest()
+
+
+def test_a_server_that_refused_has_nothing_in_hand_of_what_another_does():
+    house = House()
+    one, other = Behind("http://127.0.0.1:1"), Behind("http://127.0.0.1:2")
+    house.guards["chat"].resource = house.resource = house.through(one, other, connections=3)
+    talks = [house.ask("GET", "/chat/api/x") for _ in range(3)]
+    for sent in list(one.sent):
+        sent.fail(REFUSED)
+    assert {server.base: server.open for server in house.servers} == {one.base: 0, other.base: 3}
+    for sent in other.sent:
+        sent.answer(200, body=b"ok")
+    assert [talk.status for talk in talks] == [200] * 3 and house.at_rest()
+    assert {server.open for server in house.servers} == {0}
