@@ -85,6 +85,11 @@ class Body:
         return self._wanted
 
     @property
+    def dropped(self) -> bool:
+        """Whether nobody wants the rest of it any more, or it will not come."""
+        return self._lost is not None
+
+    @property
     def whole(self) -> bytes | None:
         """All of it where it is here and nobody has begun to take it, else None; may be asked for again."""
         if not self._ended or self._lost is not None or self._consumer is not None:

@@ -246,7 +246,7 @@ class Http1(Answering):
             self._abort()
             return
         got = request.body.received
-        if not request.body.wanted:
+        if not request.body.wanted or request.body.dropped:
             self._mark = (now, got)
             return
         self._mark = (now, got)

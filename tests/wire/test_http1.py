@@ -349,3 +349,16 @@ def test_what_is_remembered_of_a_connection_is_forgotten_while_it_idles() -> Non
     assert not line.closed
     line.send(GET)
     assert line.out().endswith(b"hello")
+
+
+def test_a_body_that_nobody_wants_any_more_need_not_come_fast_while_the_answer_lasts() -> None:
+    line = bench().send(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    request = line.requests[0]
+    request.body.startProducing(_Sink()).addErrback(lambda _: None)
+    request.respond(400, [])
+    request.body.stopProducing()
+    for _ in range(45):
+        line.send(b"4\r\nabcd\r\n")
+        request.send(b"part")
+        line.wait(1)
+    assert not line.closed
