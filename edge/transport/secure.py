@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import BufferingTLSTransport
 
 from edge.transport.tls import LeanTLS, trouble
+from edge.transport.unsent import unsent
 
 HANDSHAKE = 10.0
 """Seconds in which a peer must have finished the handshake."""
@@ -136,6 +137,10 @@ class TLSFactory(Factory):
             if now - since < self._farewell:
                 break
             del self._leaving[p]
+            if unsent(p.transport):
+                # It still reads what came before the farewell, or whoever looks after stalls ends it.
+                self._leaving[p] = now
+                continue
             p.transport.loseConnection()  # what is queued still goes out, ended by an ordinary FIN
         if self._shaking or self._leaving:
             self._timer = self._clock.callLater(self._handshake / 10, self._look)

@@ -148,7 +148,12 @@ class Http2(Protocol):
         self._polite = True
         self._deadline = self.now() + _CLOSING
         self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        if self.origin.secure:
+            self.transport.loseConnection()
+        else:
+            # TLS listens on by itself; a TCP socket that is closed resets at the client's next frame, and the client loses
+            # what it has not read yet.
+            self.transport.loseWriteConnection()
 
     def _abort(self) -> None:
         self._stop()

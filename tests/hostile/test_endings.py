@@ -1,10 +1,13 @@
 """The truth about endings: an answer that was cut or is malformed is never shown as complete, over either protocol."""
 
+import time
+
 import httpx
 import pytest
 
+from tests.hostile.h2raw import DATA, END_STREAM, GOAWAY, WINDOW, Frames, frame, settings
 from tests.hostile.raw import Client
-from tests.hostile.rogue import Rogue
+from tests.hostile.rogue import Line, Rogue
 from tests.live.gate import Gate
 
 pytestmark = pytest.mark.live
@@ -189,3 +192,33 @@ def test_interim_answers_pass_without_what_belongs_to_one_connection(gate: Gate,
         interim = client.held.partition(b"\r\n\r\n")[0]
         assert interim == b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>"
         assert client.take().interim == [103]
+
+
+LAST = 6_000_000
+
+
+def _last_answer(line: Line) -> None:
+    line.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LAST + bytes(LAST))
+
+
+@pytest.mark.parametrize("listener", ["https", "plain"])
+def test_the_last_answer_of_a_connection_over_http2_is_whole_however_slowly_it_is_read(
+    gate: Gate, rogue: Rogue, listener: str
+) -> None:
+    """For longer than a farewell may take, and while the client still says what it has taken."""
+    path = rogue.on("/last-answer", _last_answer)
+    client = Frames(gate, listener, window=65536, first=settings(window=LAST))
+    client.send(frame(WINDOW, 0, 0, (LAST).to_bytes(4, "big"))).ask(1, "/any/api" + path)
+    client.send(frame(GOAWAY, 0, 0, bytes(8)))
+    begun, got, ended = time.monotonic(), 0, False
+    while not ended:
+        assert client.take(), (client.client.ended, got)
+        for kind, flags, _, payload in client.seen:
+            if kind == DATA:
+                got += len(payload)
+                ended = bool(flags & END_STREAM)
+        client.seen.clear()
+        client.send(frame(WINDOW, 0, 0, (1000).to_bytes(4, "big")))
+        time.sleep(0.02 if listener == "https" else 0.002)
+    assert got == LAST
+    assert listener == "plain" or time.monotonic() - begun > 6
