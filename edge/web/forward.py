@@ -23,6 +23,7 @@ from edge.interfaces import IStreamed
 from edge.web.cut import cut
 from edge.web.drive import drive
 from edge.web.lists import Collected, Cut, cut_list
+from edge.web.metering import book, book_at_end, meter_of
 from edge.web.pages import refuse
 from edge.web.passing import Passing, Place, told
 from edge.web.relay import Relay
@@ -252,7 +253,9 @@ class Forward:
         if request.rule.models and answer.code < 300 and self._by_model(request):
             drive(self._hand_back_list(request, answer, outward), lambda failure: self._failed(request, failure))
             return
-        meter = _meter(request, answer) if request.rule.units and answer.code < 400 else None
+        meter = None
+        if request.rule.units and answer.code < 400:
+            meter = meter_of(request, answer.fields.get(b"content-type"))
         whole = answer.whole
         length = None if answer.length is UNKNOWN_LENGTH else answer.length
         if whole is not None and not request.early:
@@ -260,11 +263,11 @@ class Forward:
             request.gone = None
             if meter is not None:
                 meter.feed(whole)
-                _book(request, meter, True)
+                book(request, meter, True)
             request.begin(answer.code, back, length, whole, True, answer.phrase)
             return
         if meter is not None:
-            request.endings.append((partial(_book_end, request), meter))
+            book_at_end(request, meter)
         if request.early:
             self._go_on(request, answer, outward, meter)
             return
@@ -303,28 +306,6 @@ class Forward:
         held.done.addErrback(lambda _: None)
         answer.deliverBody(held)
         held.cancel(Failure(ConnectionAborted()))
-
-
-def _meter(request: Request, answer: Answer) -> Meter:
-    """Counts what an answer costs."""
-    length = request.body.length
-    sent = length if isinstance(length, int) else request.body.received
-    return Meter(request.rule.units, request.ledger.fields, sent, answer.fields.get(b"content-type"))
-
-
-def _book(request: Request, meter: Meter, complete: bool) -> None:
-    """Writes what was counted into the books, before anybody reads them."""
-    ledger = request.ledger
-    ledger.units = meter.result(complete)
-    if request.rule.units == "images":
-        ledger.job = meter.job
-    exchange = request.exchange
-    if exchange.model is None and meter.model:
-        request.exchange = exchange.asking(meter.model)
-
-
-def _book_end(request: Request, meter: Meter) -> None:
-    _book(request, meter, request.finished_well)
 
 
 def _inform(request: Request, status: int, pairs: Sequence[Pair]) -> None:
