@@ -1,7 +1,8 @@
 """A file of lines that requests add to without waiting: held in memory, written several times a second by a thread.
 
 What cannot be written is kept up to `HELD` bytes, then counted as dropped: a full or hanging disk costs lines, never a
-request. A line that was begun is finished where it broke off, so that no line is torn by a disk that was full for a while.
+request. A line that was begun is finished where it broke off, so that no line is torn by a disk that was full for a while;
+where its file was moved or cut off meanwhile, it is written anew.
 """
 
 import os
@@ -57,6 +58,9 @@ class LineLog:
     _popped: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)
     _rest: bytes = field(default=b"", init=False, repr=False)
+    """Lines that are to be written next."""
+    _begun: int = field(default=0, init=False)
+    """Bytes of them, of their first line, that stand in the file already."""
     _handle: int | None = field(default=None, init=False)
     _inode: int = field(default=0, init=False)
     _size: int = field(default=0, init=False)
@@ -129,9 +133,13 @@ class LineLog:
             self._rest += text.encode("ascii", "backslashreplace")
             handle = self._open(len(self._rest))
             while self._rest:
-                written = os.write(handle, self._rest)
-                self._rest = self._rest[written:]
+                written = os.write(handle, self._rest[self._begun :])
                 self._size += written
+                self._begun += written
+                # A line that was begun is kept from its first byte, in case its file is taken away before it is whole.
+                whole = self._rest.rfind(b"\n", 0, self._begun) + 1
+                self._rest = self._rest[whole:]
+                self._begun -= whole
             self._done = self._popped
             if not left:
                 return
@@ -158,9 +166,19 @@ class LineLog:
         if self._handle is None:
             return False
         try:
-            return self.path.stat().st_ino != self._inode
+            status = self.path.stat()
         except FileNotFoundError:
             return True
+        if status.st_ino != self._inode:
+            return True
+        self._measure(status)
+        return False
+
+    def _measure(self, status: os.stat_result) -> None:
+        """Believe the file, not what was written to it: it may be another one, or have been cut off by copytruncate."""
+        if status.st_ino != self._inode or status.st_size < self._size:
+            self._begun = 0
+        self._inode, self._size = status.st_ino, status.st_size
 
     def _make(self) -> None:
         make_folder(self.path.parent)
@@ -169,7 +187,7 @@ class LineLog:
         )
         self._handle = handle
         status = os.fstat(handle)
-        self._inode, self._size = status.st_ino, status.st_size
+        self._measure(status)
         if not status.st_size:
             keep_owner(self.path)
         every = self.rotation.every

@@ -154,6 +154,43 @@ assert not log.problem and not log.dropped
     assert lines == [f"{number:018d};" for number in range(60)]
 
 
+@pytest.mark.parametrize("taken", ["path.rename(path.with_name('old'))", "os.truncate(path, 0)", "path.unlink()"])
+def test_a_line_that_was_begun_in_a_file_that_was_taken_away_is_whole_in_the_next(tmp_path, taken):
+    script = f"""
+import os, resource, signal
+from pathlib import Path
+from edge.observe.linelog import LineLog
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path({str(tmp_path / "log" / "a.log")!r})
+log = LineLog(path)
+log.append("one\\n")
+log.flush()
+resource.setrlimit(resource.RLIMIT_FSIZE, (7, resource.RLIM_INFINITY))
+log.append("twotwo\\nthree\\n")
+log.flush()
+assert log.problem and path.read_text() == "one\\ntwo"
+{taken}
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.append("four\\n")
+log.flush()
+assert not log.problem
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    assert (tmp_path / "log" / "a.log").read_text() == "twotwo\nthree\nfour\n"
+
+
+def test_a_file_that_was_cut_off_in_its_place_is_still_set_aside_when_it_is_full(tmp_path):
+    log = made(tmp_path, size=100, keep=None)
+    for _ in range(5):
+        log.append(f"{'x' * 19}\n")
+        log.flush()
+    os.truncate(log.path, 0)
+    for number in range(10):
+        log.append(f"{number:019d}\n")
+        log.flush()
+    assert [file.stat().st_size for file in [*set_aside(log.path), log.path]] == [100, 100]
+
+
 def test_a_link_in_place_of_the_log_is_not_followed(tmp_path):
     log = made(tmp_path)
     log.path.parent.mkdir()
