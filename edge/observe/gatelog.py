@@ -21,14 +21,33 @@ _PORTS: Final = re.compile(r"\((TCP|UNIX|.*) Port .* Closed\)|\S+ starting on \S
 def gate_log(write: Callable[[str], object], level: str, shape: str = "human") -> ILogObserver:
     """A log observer that gives events of `level` ("info") and above to `write` as lines: "human", "json", or none with "off"."""
     line = console_json if shape == "json" else console_line
+    lost = 0
 
     @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
-        if shape != "off" and not housekeeping(event):
-            write(line(event))
+        nonlocal lost
+        if shape == "off" or housekeeping(event):
+            return
+        try:
+            write((line(_missing(event, lost)) if lost else "") + line(event))
+        except OSError:
+            lost += 1
+            raise
+        lost = 0
 
     made: ILogObserver = FilteringLogObserver(observe, [LogLevelFilterPredicate(LogLevel.levelWithName(level))])
     return made
+
+
+def _missing(event: LogEvent, lost: int) -> LogEvent:
+    """What stands before the first event that could be written again."""
+    return {
+        "log_time": event.get("log_time", 0.0),
+        "log_level": LogLevel.warn,
+        "log_namespace": "aigate.log",
+        "log_format": "{lost} messages before this one could not be written",
+        "lost": lost,
+    }
 
 
 def housekeeping(event: LogEvent) -> bool:
@@ -51,13 +70,21 @@ class LogFile:
     _handle: int | None = field(default=None, init=False)
 
     def write(self, text: str) -> None:
-        """Adds lines. Raises OSError where the disk does not take them."""
+        """Adds lines, all or none. Raises OSError where the disk does not take them."""
         data = text.encode("utf-8", "backslashreplace")
         handle = self._open()
-        if os.fstat(handle).st_size + len(data) > self.size:
+        size = os.fstat(handle).st_size
+        if size + len(data) > self.size:
             self._set_aside()
-            handle = self._open()
-        os.write(handle, data)
+            handle, size = self._open(), 0
+        try:
+            done = 0
+            while done < len(data):
+                done += os.write(handle, data[done:])
+        except OSError:
+            # Half a message would run into the next one.
+            os.ftruncate(handle, size)
+            raise
 
     def _open(self) -> int:
         # Moved or deleted by logrotate or a person: the name is what counts, so no signal is needed.

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,36 @@ def test_a_log_stays_within_its_bounds(tmp_path: Path):
     assert files == ["gate.log", "gate.log.1", "gate.log.2"]
     assert all(path.stat().st_size <= 1000 for path in tmp_path.iterdir())
     assert "line 199" in (tmp_path / "gate.log").read_text()
+
+
+def test_a_message_that_fits_only_in_part_is_left_out_and_counted(tmp_path: Path):
+    """A limit on the size of files stands for the full disk."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+from twisted.logger import LogLevel
+from edge.observe.gatelog import LogFile, gate_log
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+observe = gate_log(LogFile(Path({str(tmp_path / "gate.log")!r})).write, "info")
+
+def say(text):
+    observe(dict(log_format=text, log_level=LogLevel.info, log_namespace="aigate", log_time=0.0))
+
+say("first")
+resource.setrlimit(resource.RLIMIT_FSIZE, (40, resource.RLIM_INFINITY))
+for _ in range(3):
+    try:
+        say("a longer one")
+    except OSError:
+        continue
+    raise SystemExit("it was written")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+say("second")
+say("third")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    said = [line[20:] for line in (tmp_path / "gate.log").read_text().splitlines()]
+    assert said == ["first", "warn: 3 messages before this one could not be written", "second", "third"]
 
 
 def test_a_log_that_was_moved_or_deleted_is_made_anew(tmp_path: Path):
