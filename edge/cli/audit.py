@@ -44,13 +44,20 @@ def head(places: Places) -> None:
 
 
 def _heads(file: Path) -> list[Head]:
+    context = click.get_current_context()
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file}: this is no text, and so no signed head of an audit log", context) from None
     heads = []
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 heads.append(Head.from_json(line))
             except ValueError as error:
-                raise click.UsageError(f"{file}:{number}: {error}", click.get_current_context()) from None
+                raise click.UsageError(f"{file}:{number}: {error}", context) from None
+    if not heads:
+        raise click.UsageError(f"{file}: holds no signed head", context)
     return heads
 
 

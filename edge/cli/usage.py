@@ -30,7 +30,9 @@ _EACH = ("at", "user", "key", "service", "model", "status", "seconds", "bytes", 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--requests", is_flag=True, help="List the last requests one by one instead, newest first.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="With --requests: how many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10**9), default=100, show_default=True, help="With --requests: how many."
+)
 @click.option("--user", metavar="NAME", help="With --requests: this person's.")
 @click.option("--key", metavar="ID", help="With --requests: those with this key.")
 @click.option("--service", metavar="NAME", help="With --requests: those to this service.")

@@ -65,7 +65,7 @@ class Head:
             made: dict[str, Any] = json.loads(text)
             link = Link(made["n"], made["hash"])
             head = cls(link, made["at"], made["signature"], made["key"])
-        except (KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError("this is no signed head of an audit log") from error
         if type(link.number) is not int or not all(
             isinstance(each, str) for each in (link.hash, head.at, head.signature, head.key)

@@ -55,3 +55,8 @@ def test_they_can_be_narrowed(usage) -> None:
     assert json.loads(usage("--requests", "--json", "--service", "tts"))["requests"] == []
     assert json.loads(usage("--requests", "--json", "--since", "30s"))["requests"] == []
     usage("--user", "alice", code=2)
+
+
+@pytest.mark.parametrize("limit", ["0", "99999999999999999999", "many"])
+def test_a_limit_that_nobody_can_mean_is_a_mistake_of_whoever_typed_it(usage, limit) -> None:
+    usage("--requests", "--limit", limit, code=2)
