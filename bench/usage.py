@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
-from edge.core.use import NAMES, Hardware, Price, report
+from edge.core.use import NAMES, QUARTER, Hardware, Price, report
 from edge.stores.usage import FILE, Batch, UsageStore
 
 NOW = 1_790_000_000.0
@@ -31,7 +31,7 @@ def main(requests: int) -> None:
         began, total = time.process_time(), 0.0
         memory = 0
         while clock[0] < NOW:
-            hour = int(clock[0] // 3600)
+            quarter = int(clock[0] // QUARTER)
             rows = {}
             for number in range(60):
                 count = max(1.0, chance.gauss(each, each / 4))
@@ -43,7 +43,7 @@ def main(requests: int) -> None:
                     "prompt_tokens": 500 * count,
                     "completion_tokens": 200 * count,
                 }
-                mark = (hour, key, f"user{number % 7}", f"service{number % 4}", model)
+                mark = (quarter, key, f"user{number % 7}", f"service{number % 4}", model)
                 rows[mark] = tuple(sums.get(name, 0.0) for name in NAMES)
             count = round(sum(sums[0] for sums in rows.values()))
             each_one = [
@@ -55,7 +55,7 @@ def main(requests: int) -> None:
             ]  # fmt: skip
             store.add(Batch(rows, {f"service{n}": Hardware(1800.0, 3600.0) for n in range(4)}, {}, each_one))
             clock[0] += 3600
-            if hour % 2000 == 0:
+            if quarter % 8000 == 0:
                 memory = memory or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
         spent = time.process_time() - began
@@ -67,7 +67,7 @@ def main(requests: int) -> None:
             for days in (7, 44, 400):
                 began = time.perf_counter()
                 since = NOW - days * 86_400.0
-                made = report(store.sums(by, since), store.hardware(since), {"*": Price(watts=300)}, 0.3)
+                made = report(store.sums(by, since), store.hardware(since, None, by), {"*": Price(watts=300)}, 0.3)
                 print(
                     f"{(time.perf_counter() - began) * 1000:7.1f} ms  --by {by} --since {days}d: {len(made.lines)} lines"
                 )

@@ -28,8 +28,8 @@ def prices(config: Config) -> Mapping[str, Price]:
 
 
 def usage_report(store: UsageStore, config: Config, by: str, since: float, until: float | None) -> Report:
-    """Who used what between two times (Unix seconds). Raises StoreError."""
-    return report(store.sums(by, since, until), store.hardware(since, until), prices(config), config.usage.kwh)
+    """Who used what from `since` up to, not including, `until` (Unix seconds; None: now). Raises StoreError."""
+    return report(store.sums(by, since, until), store.hardware(since, until, by), prices(config), config.usage.kwh)
 
 
 def usage_json(made: Report, config: Config, by: str, since: float, until: float | None) -> dict[str, Any]:

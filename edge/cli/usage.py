@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import time
+from datetime import tzinfo
 from typing import Any
 
 import click
@@ -26,7 +27,7 @@ _EACH = ("at", "user", "key", "service", "model", "status", "seconds", "bytes", 
 @click.command("usage")
 @click.option("--by", type=click.Choice(list(BY)), default="user", show_default=True, help="What a line stands for.")
 @click.option("--since", default="7d", show_default=True, metavar="TIME", help="From when on: 24h, 7d, 2026-11-01.")
-@click.option("--until", metavar="TIME", help="Until when; the same forms. Default: now.")
+@click.option("--until", metavar="TIME", help="Up to when, not included; the same forms. Default: now.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--requests", is_flag=True, help="List the last requests one by one instead, newest first.")
@@ -48,7 +49,10 @@ def command(
     limit: int,
     **only: str | None,
 ) -> None:
-    """Report who used what. Whole hours for the last 45 days, whole days before."""
+    """Report who used what. Whole hours for the last 45 days, whole days before.
+
+    A date is the midnight that begins it, so that --since 2026-11-01 --until 2026-12-01 is November.
+    """
     narrowed = {name: value for name, value in only.items() if value is not None}
     if narrowed and not requests:
         raise click.UsageError(f"--{min(narrowed)} goes with --requests.", click.get_current_context())
@@ -59,7 +63,7 @@ def command(
     if not store.exists:
         raise click.ClickException(f"{places.folder} holds no record of use yet; --data DIR names another folder")
     try:
-        begin, end = back(since), None if until is None else back(until)
+        begin, end = back(since, store.zone), None if until is None else back(until, store.zone)
     except ValueError as error:
         raise click.UsageError(str(error), click.get_current_context()) from None
     try:
@@ -77,13 +81,13 @@ def command(
         _table(made, config, by)
 
 
-def back(text: str) -> float:
-    """Unix seconds of `7d` (ago), or of a time. Raises ValueError."""
+def back(text: str, zone: tzinfo) -> float:
+    """Unix seconds of `7d` (ago), or of a time, in `zone` where it has no offset. Raises ValueError."""
     now = time.time()
     try:
         return now - duration(text)
     except ValueError:
-        return moment(text, now)
+        return moment(text, now, zone)
 
 
 def _table(made: Report, config: Config, by: str) -> None:

@@ -1,7 +1,7 @@
 """Moments as people write and read them: RFC 3339, local where no offset is given, always shown with one."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from edge.core.quantities import duration
 
@@ -10,9 +10,10 @@ FAR = 4_102_444_800.0
 """2100-01-01: what lies beyond is a mistake of units, not a plan."""
 
 
-def moment(text: str, now: float) -> float:
-    """Unix seconds of `2026-12-31T18:00:00+01:00`, `2026-12-31 18:00` or `2026-12-31` (local), `now`, or a duration from now.
+def moment(text: str, now: float, zone: tzinfo | None = None) -> float:
+    """Unix seconds of `2026-12-31T18:00:00+01:00`, `2026-12-31 18:00` or `2026-12-31`, `now`, or a duration from now.
 
+    A time without an offset is one of `zone` (None: the system's); a date alone is the midnight that begins it.
     Raises ValueError with what is allowed.
     """
     text = text.strip()
@@ -22,8 +23,8 @@ def moment(text: str, now: float) -> float:
         when = now + duration(text)
     except ValueError:
         try:
-            # A time without an offset is local, and `timestamp` takes it as that.
-            when = datetime.fromisoformat(text).timestamp()
+            at = datetime.fromisoformat(text)
+            when = (at if at.tzinfo else at.replace(tzinfo=zone)).timestamp()
         except (ValueError, OverflowError, OSError) as error:
             raise ValueError(
                 f"{text!r} is not a time; write it like 2026-12-31T18:00, 30d (from now) or now"

@@ -8,6 +8,8 @@ from attrs import fields, frozen
 UNITS: Final = ("tokens", "prompt_tokens", "completion_tokens", "audio_seconds", "characters", "images", "steps")
 KILO: Final = 1000.0
 HOUR: Final = 3600.0
+QUARTER: Final = 900
+"""Seconds of a quarter of an hour: every time zone has its midnight at the beginning of one, and not each at that of an hour."""
 
 
 @frozen
@@ -108,7 +110,8 @@ def report(
 ) -> Report:
     """A report from (name, service, use); `prices` by service, `*` for the others, `kwh` is the price of a kilowatt-hour.
 
-    Hardware that serves several at once draws its watts once: each bears the share that its seconds are of all.
+    Hardware that serves several at once draws its watts once: each bears the share that its seconds are of all, and none
+    more than for these.
     """
     listed = list(rows)
     seconds: dict[str, float] = {}
@@ -118,7 +121,9 @@ def report(
     for name, service, use in listed:
         price = _price(prices, service)
         share = use.seconds / seconds[service] if seconds[service] else 0.0
-        drawn = hardware.get(service, Hardware()).busy * share / HOUR * price.watts / KILO
+        # What ended in the last second before the span may have its work on record within it.
+        busy = min(hardware.get(service, _NONE).busy, seconds[service])
+        drawn = busy * share / HOUR * price.watts / KILO
         before = lines.get(name, Line(name, Use(), 0.0, 0.0))
         lines[name] = Line(name, before.use + use, before.cost + price.of(use) + drawn * kwh, before.kwh + drawn)
     idle = sum(
@@ -134,3 +139,4 @@ def _price(prices: Mapping[str, Price], service: str) -> Price:
 
 
 _FREE: Final = Price()
+_NONE: Final = Hardware()

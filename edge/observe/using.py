@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from edge.core.busy import Busy
 from edge.core.exchange import Outcome
 from edge.core.folding import Fold
-from edge.core.use import NAMES, UNITS, Hardware
+from edge.core.use import NAMES, QUARTER, UNITS, Hardware
 from edge.errors import StoreError
 from edge.observe.quoting import scrubbed, units_text
 
@@ -94,7 +94,7 @@ class Using:
                 model = ""
             elif model not in models.known:
                 model = models.name(scrubbed(model), status < 300)
-            mark = (int(at) // 3600, key_id, user, service, model)
+            mark = (int(at) // QUARTER, key_id, user, service, model)
             sums = all_sums.get(mark) or self._begin(mark)
             sums[0] += 1
             if status >= 400 or ended != "complete":

@@ -5,6 +5,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from datetime import time as clock
+from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,14 +14,14 @@ from zoneinfo import ZoneInfo
 
 from attrs import define, field, frozen
 
-from edge.core.use import NAMES, Hardware, Use
+from edge.core.use import HOUR, NAMES, QUARTER, Hardware, Use
 from edge.errors import StoreError
 from edge.stores.database import open_database, transaction
 from edge.stores.usage_requests import Request, Row, insert, newest, prune
 
 FILE: Final = "usage.sqlite"
 HOURS: Final = 45 * 24
-"""For how many hours the sums by hour are kept."""
+"""For how many hours what is summed by hour is kept."""
 BY: Final[Mapping[str, str]] = {
     "user": "user",
     "key": "key",
@@ -29,8 +31,9 @@ BY: Final[Mapping[str, str]] = {
     "hour": "at",
 }
 Mark = tuple[int, str, str, str, str]
-"""Unix hour, key, user, service, model."""
+"""Unix quarter of an hour (`edge.core.use.QUARTER`), key, user, service, model."""
 _SUMS: Final = ", ".join(NAMES)
+_HARDWARE: Final = {"hours": "hardware_hours", "days": "hardware"}
 
 
 @frozen
@@ -75,15 +78,14 @@ class UsageStore:
         """Add a batch: all of it or nothing."""
         connection = self._open()
         with transaction(connection):
-            rows = [(*mark, *sums) for mark, sums in batch.rows.items()]
+            rows = [(int(mark[0] * QUARTER // HOUR), *mark[1:], *sums) for mark, sums in batch.rows.items()]
             connection.executemany(_ADD["hours"], rows)
-            days = [(self.day(mark[0] * 3600.0), *mark[1:], *sums) for mark, sums in batch.rows.items()]
+            days = [(self.day(mark[0] * QUARTER), *mark[1:], *sums) for mark, sums in batch.rows.items()]
             connection.executemany(_ADD["days"], days)
-            today = self.day(self.now())
-            connection.executemany(
-                "INSERT INTO hardware VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET busy = busy + excluded.busy, up = up + excluded.up",
-                [(today, service, one.busy, one.up) for service, one in batch.hardware.items()],
-            )
+            now = self.now()
+            for table, at in (("hours", int(now // HOUR)), ("days", self.day(now))):
+                worked = [(at, service, one.busy, one.up) for service, one in batch.hardware.items()]
+                connection.executemany(_WORK[table], worked)
             connection.executemany(
                 "INSERT INTO last_used VALUES (?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
                 list(batch.last.items()),
@@ -92,9 +94,10 @@ class UsageStore:
             self._prune(connection)
 
     def sums(self, by: str, since: float, until: float | None = None) -> list[tuple[str, str, Use]]:
-        """(name, service, use) from `since` to `until` (Unix seconds); `by` is a key of BY.
+        """(name, service, use) from `since` up to, not including, `until` (Unix seconds); `by` is a key of BY.
 
-        Whole hours as far back as they are kept, whole days beyond.
+        Hours count whole where the span touches them, as far back as they are kept; days beyond, for spans from midnight
+        to midnight, and by day.
         """
         table, first, last = self._span(since, until, by)
         # Table and column are constants of this module.
@@ -104,16 +107,23 @@ class UsageStore:
         )
         return [(_name(by, row[0]), row[1], Use(*row[2:])) for row in self._read(statement, (first, last))]
 
-    def hardware(self, since: float, until: float | None = None) -> dict[str, Hardware]:
-        """By service, for whole days."""
-        statement = "SELECT service, sum(busy), sum(up) FROM hardware WHERE at >= ? AND at <= ? GROUP BY service"
-        span = (self.day(since), self.day(self.now() if until is None else until))
-        return {service: Hardware(busy, up) for service, busy, up in self._read(statement, span)}
+    def hardware(self, since: float, until: float | None = None, by: str = "service") -> dict[str, Hardware]:
+        """By service, for the same hours or days as `sums` with the same arguments."""
+        table, first, last = self._span(since, until, by)
+        # Names of tables are constants of this module.
+        statement = (
+            f"SELECT service, sum(busy), sum(up) FROM {_HARDWARE[table]}"  # noqa: S608
+            " WHERE at >= ? AND at <= ? GROUP BY service"
+        )
+        return {service: Hardware(busy, up) for service, busy, up in self._read(statement, (first, last))}
 
     def newest(
         self, since: float, until: float | None = None, limit: int = 100, only: Mapping[str, str] = MappingProxyType({})
     ) -> list[Request]:
-        """The last requests that ended from `since` to `until` (Unix seconds), newest first; `only` by user, key, service."""
+        """The last requests that ended from `since` up to, not including, `until` (Unix seconds), newest first.
+
+        `only` narrows by user, key and service.
+        """
         try:
             return newest(self._open(), since, float("inf") if until is None else until, limit, only)
         except sqlite3.Error as error:
@@ -145,21 +155,29 @@ class UsageStore:
             raise StoreError(f"{self.folder / FILE}: cannot be read: {error}") from error
 
     def _span(self, since: float, until: float | None, by: str) -> tuple[str, object, object]:
-        end = self.now() if until is None else until
-        oldest = (self.now() // 3600 - HOURS) * 3600.0
-        if by == "hour" or (by != "day" and since >= oldest):
-            return "hours", int(max(since, oldest) // 3600), int(end // 3600)
-        return "days", self.day(since), self.day(end)
+        now = self.now()
+        # The last second that belongs to the span.
+        last = int(now) if until is None else ceil(until) - 1
+        oldest = (now // HOUR - HOURS) * HOUR
+        # Where an hour of the record holds midnight, only days have their exact ends.
+        whole = self._midnight(since) and (until is None or self._midnight(until))
+        if by == "hour" or (by != "day" and since >= oldest and not whole):
+            return "hours", int(max(since, oldest) // HOUR), int(last // HOUR)
+        return "days", self.day(since), self.day(last)
+
+    def _midnight(self, when: float) -> bool:
+        return datetime.fromtimestamp(when, self.zone).time() == clock.min
 
     def _prune(self, connection: sqlite3.Connection) -> None:
-        hour = int(self.now() // 3600)
+        hour = int(self.now() // HOUR)
         if hour == self._pruned:
             return
         self._pruned = hour
         oldest = self.day(self.now() - self.keep)
-        connection.execute("DELETE FROM hours WHERE at < ?", (hour - HOURS,))
-        connection.execute("DELETE FROM days WHERE at < ?", (oldest,))
-        connection.execute("DELETE FROM hardware WHERE at < ?", (oldest,))
+        for table, first in (("hours", hour - HOURS), ("days", oldest)):
+            for each in (table, _HARDWARE[table]):
+                # Names of tables are constants of this module.
+                connection.execute(f"DELETE FROM {each} WHERE at < ?", (first,))  # noqa: S608
         connection.execute("DELETE FROM last_used WHERE at < ?", (self.now() - self.keep,))
         prune(connection, self.now() - min(self.keep, self.keep_requests), self.requests)
 
@@ -171,10 +189,16 @@ def _add(table: str) -> str:
     return f"INSERT INTO {table} (at, key, user, service, model, {_SUMS}) VALUES ({places}) ON CONFLICT DO UPDATE SET {grown}"  # noqa: S608
 
 
+def _work(table: str) -> str:
+    grown = "busy = busy + excluded.busy, up = up + excluded.up"
+    return f"INSERT INTO {table} (at, service, busy, up) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET {grown}"  # noqa: S608
+
+
 _ADD: Final = {table: _add(table) for table in ("hours", "days")}
+_WORK: Final = {span: _work(table) for span, table in _HARDWARE.items()}
 
 
 def _name(by: str, value: object) -> str:
     if by == "hour":
-        return time.strftime("%Y-%m-%dT%H:00Z", time.gmtime(int(str(value)) * 3600))
+        return time.strftime("%Y-%m-%dT%H:00Z", time.gmtime(int(str(value)) * HOUR))
     return str(value)

@@ -69,12 +69,12 @@ def prune(connection: sqlite3.Connection, before: float, most: int) -> None:
 def newest(
     connection: sqlite3.Connection, since: float, until: float, limit: int, only: Mapping[str, str]
 ) -> list[Request]:
-    """The last `limit` requests that ended from `since` to `until`, newest first; `only` has names of FILTERS."""
+    """The last `limit` requests that ended from `since` up to, not including, `until`, newest first; `only` has names of FILTERS."""
     wanted = [(name, only[name]) for name in FILTERS if name in only]
     # Names of columns are constants of this module.
     narrowed = "".join(f" AND {name} = ?" for name, _ in wanted)
     statement = (
-        f"SELECT {', '.join(NAMES)} FROM requests WHERE at >= ? AND at <= ?{narrowed}"  # noqa: S608
+        f"SELECT {', '.join(NAMES)} FROM requests WHERE at >= ? AND at < ?{narrowed}"  # noqa: S608
         " ORDER BY number DESC LIMIT ?"
     )
     found = connection.execute(statement, (since, until, *(value for _, value in wanted), limit))

@@ -54,3 +54,9 @@ def test_what_is_remembered_of_them_is_bounded():
     for at in range(10_000):
         busy.add(at * 2.0, at * 2.0 + 1)
     assert len(busy._stretches) == REMEMBERED
+
+
+def test_nobody_bears_more_work_than_was_done_for_them():
+    rows = [("bob", "chat", Use(requests=1, seconds=36))]
+    (bob,) = report(rows, {"chat": Hardware(busy=3600, up=3600)}, {"*": Price(watts=1000)}, 0.0).lines
+    assert bob.kwh == pytest.approx(0.01)

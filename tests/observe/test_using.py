@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.core.use import NAMES
+from edge.core.use import NAMES, QUARTER
 from edge.errors import StoreError
 from edge.observe.using import HELD, WAITING, Using
 from edge.stores.usage import Batch
@@ -44,11 +44,11 @@ def using(store, clock):
     return Using(store, Batch, ("chat",), now=lambda: AT, monotonic=lambda: clock[0])
 
 
-def test_requests_are_summed_by_hour_key_user_service_and_model(using, store):
+def test_requests_are_summed_by_quarter_of_an_hour_key_user_service_and_model(using, store):
     using([outcome(), outcome(), outcome(status=502, ended="upstream-broken")])
     using.flush()
     ((mark, sums),) = store.sums().items()
-    assert mark == (int(AT) // 3600, "1a2b3c4d", "alice", "chat", "gemma3:4b")
+    assert mark == (int(AT) // QUARTER, "1a2b3c4d", "alice", "chat", "gemma3:4b")
     assert (sums["requests"], sums["errors"], sums["tokens"], sums["completion_tokens"]) == (3, 1, 450, 300)
     assert sums["seconds"] == pytest.approx(3 * 2.4) and sums["waited"] == pytest.approx(0.3)
     assert store.batches[0].last == {"1a2b3c4d": AT + 2.5}

@@ -53,6 +53,7 @@ def test_a_listing_is_narrowed_by_time_and_by_who(store):
     assert [one.request[-1] for one in store.newest(NOW - DAY)] == ["4", "3", "2"]
     assert [one.request[-1] for one in store.newest(0, NOW - DAY)] == ["1"]
     assert [one.request[-1] for one in store.newest(0, None, 1)] == ["4"]
+    assert [one.request[-1] for one in store.newest(0, NOW)] == ["1"], "the end is not included"
     for only, found in (({"user": "bob"}, "2"), ({"service": "tts"}, "3"), ({"key": "5e6f7a8b", "user": "alice"}, "4")):
         assert [one.request[-1] for one in store.newest(0, only=only)] == [found]
     assert store.newest(0, only={"user": "bob' OR '1'='1"}) == []
@@ -106,7 +107,7 @@ def test_a_record_of_before_is_upgraded_with_a_copy_and_loses_nothing(tmp_path, 
     store.add(Batch({(1, "k", "alice", "chat", ""): (1.0,) * 13}, {}, {"k": NOW}))
     store.close()
     old = sqlite3.connect(tmp_path / FILE)
-    old.executescript("DROP TABLE requests; PRAGMA user_version = 1;")
+    old.executescript("DROP TABLE requests; DROP TABLE hardware_hours; PRAGMA user_version = 1;")
     old.close()
     add(store, row())
     assert len(store.newest(0)) == 1 and store.last_used() == {"k": NOW}

@@ -44,6 +44,14 @@ CREATE TABLE days (
 ) WITHOUT ROWID;
 
 -- How long each service's hardware was at work, and how long the gate stood before it.
+CREATE TABLE hardware_hours (
+    at INTEGER NOT NULL,              -- Unix hours
+    service TEXT NOT NULL,
+    busy REAL NOT NULL,
+    up REAL NOT NULL,
+    PRIMARY KEY (at, service)
+) WITHOUT ROWID;
+
 CREATE TABLE hardware (
     at TEXT NOT NULL,                 -- day
     service TEXT NOT NULL,
