@@ -173,12 +173,12 @@ class UsageStore:
         if hour == self._pruned:
             return
         self._pruned = hour
-        oldest = self.day(self.now() - self.keep)
-        for table, first in (("hours", hour - HOURS), ("days", oldest)):
+        kept = self.now() - self.keep
+        for table, first in (("hours", max(hour - HOURS, int(kept // HOUR))), ("days", self.day(kept))):
             for each in (table, _HARDWARE[table]):
                 # Names of tables are constants of this module.
                 connection.execute(f"DELETE FROM {each} WHERE at < ?", (first,))  # noqa: S608
-        connection.execute("DELETE FROM last_used WHERE at < ?", (self.now() - self.keep,))
+        connection.execute("DELETE FROM last_used WHERE at < ?", (kept,))
         prune(connection, self.now() - min(self.keep, self.keep_requests), self.requests)
 
 

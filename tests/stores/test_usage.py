@@ -142,6 +142,18 @@ def test_what_is_older_than_it_is_kept_goes(store):
     assert (hours, days) == (1, 2)
 
 
+def test_nothing_is_kept_longer_than_one_says(tmp_path):
+    store = UsageStore(tmp_path, ZoneInfo("UTC"), keep=5 * DAY, now=lambda: NOW)
+    for days in (20, 4):
+        store.now = lambda days=days: NOW - days * DAY
+        store.add(batch(NOW - days * DAY))
+    store.now = lambda: NOW
+    store.add(batch())
+    for table in ("hours", "days", "hardware", "hardware_hours"):
+        assert store._open().execute(f"SELECT count(*) FROM {table}").fetchone() == (2,)
+    store.close()
+
+
 def test_a_batch_is_added_whole_or_not_at_all(store):
     store.add(batch())
     broken = batch()
