@@ -3,18 +3,21 @@
 Servers tell it in one small JSON object or number, somewhere near the end: `"usage": {…}` (OpenAI's chat, completions,
 responses, embeddings and transcriptions, Anthropic's messages), `"eval_count": 298` (Ollama), `"duration": 3.5`
 (a transcription). A meter looks for these names in each chunk and decodes only what follows them; nothing of the
-stream is kept but the last few bytes, or the object that is being read, at most 64 KiB in all. A model cannot forge them:
-inside a JSON string the quotation marks of such a name are escaped.
+stream is kept but the last few bytes, or the object that is being read, at most 64 KiB in all. Neither a model nor a
+caller can forge them: inside a JSON string the quotation marks of such a name are escaped, and what a server repeats of
+a caller's own JSON (tools, their arguments, metadata) stands deeper than what it says itself.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from math import ceil
 from typing import Any, Final
 
 from edge.core import tokens
 from edge.core.jobs import prompt_id
+from edge.core.nesting import Nesting
 
 PIECE: Final = 32 * 1024
 """Bytes that are looked at closely at once, where a name was seen."""
@@ -36,12 +39,32 @@ _NAME: Final = re.compile(rb'"(?<=[{,\s]")(usage|prompt_eval_count|eval_count|du
 _MODEL: Final = re.compile(rb'"model"(?<=[{,\s]"model")\s*:\s*"([^"\\\x00-\x1f]{1,128})"')
 START: Final = 4096
 """Bytes at the beginning of an answer in which its model is looked for."""
-_NUMBER: Final = re.compile(rb"-?\d{1,15}(?:\.\d{1,15})?")
+_NUMBER: Final = re.compile(rb"-?\d{1,15}(?:\.\d{1,15})?(?:[eE][-+]?\d{1,2})?")
+_CUT: Final = re.compile(rb"[-+.\deE]*+\Z")
 _GATES: Final[Mapping[str, tuple[bytes, ...]]] = {
     "tokens": (b'"usage"', b"eval_count"),
     "transcription": (b'"usage"', b'"duration"'),
 }
+_COUNTS: Final = frozenset(
+    {
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "input_tokens",
+        "output_tokens",
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+        "seconds",
+    }
+)
+"""What is read of `usage`."""
+_TOP: Final = b"{"
+_IN_EVENT: Final = b"{{"
+"""Where an event of a stream tells of an answer: `response` (OpenAI), `message` (Anthropic), `x_groq`."""
+_LINES: Final = frozenset({b"text/event-stream", b"application/x-ndjson", b"application/ndjson", b"application/jsonl"})
 _BRACE: Final = 0x7B
+_VALUES: Final = b"{-0123456789"
+"""How a value begins that tells something; nothing at all is in it as well, since that may be still to come."""
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -51,12 +74,14 @@ class Meter:
     __slots__ = (
         "_bytes",
         "_carry",
-        "_content_type",
+        "_events",
         "_fields",
         "_found",
         "_gates",
         "_length",
+        "_lined",
         "_lines",
+        "_nesting",
         "_open",
         "_start",
         "_tries",
@@ -69,7 +94,8 @@ class Meter:
         self._units = units
         self._fields = fields
         self._length = length
-        self._content_type = content_type or b""
+        self._events, self._lined = _kind(content_type)
+        self._nesting = Nesting()
         self._gates = _GATES.get(units, ())
         self._bytes = 0
         self._lines = 0
@@ -102,10 +128,13 @@ class Meter:
         if self._units != "tokens":
             return
         start = (self._start + chunk)[:START]
-        found = _MODEL.search(start)
-        if found is not None:
-            self.model = found[1].decode("utf-8", "replace")
-        self._start = b"" if found is not None or len(start) == START else start
+        for found in _MODEL.finditer(start):
+            before = start[: found.start()]
+            # Most often only one bracket stands before it.
+            if before.count(b"{") == 1 or _stands(before):
+                self.model = found[1].decode("utf-8", "replace")
+                break
+        self._start = b"" if self.model or len(start) == START else start
 
     @property
     def told(self) -> bool:
@@ -158,24 +187,23 @@ class Meter:
 
     def _estimate(self) -> int:
         """Tokens of an answer that tells nothing: an event or a line each, else a quarter of its bytes."""
-        kind = self._content_type.partition(b";")[0].strip().lower()
-        if kind == b"text/event-stream":
+        if self._events:
             return ceil(self._lines / 2)
-        if kind in (b"application/x-ndjson", b"application/ndjson", b"application/jsonl"):
+        if self._lined:
             return self._lines
         return ceil(self._bytes / CHARACTERS_PER_TOKEN)
 
     def _look(self, piece: bytes) -> None:
         """Decode what follows each name in a piece; hold on to a name whose value has not come whole."""
         if self._open:
-            held, at = self._open + piece, 0
+            held, at, read = self._open + piece, 0, 1
             if b"}" not in piece and len(held) <= OBJECT:
                 # Neither an object nor the number before its end is whole without one.
                 self._open = held
                 return
             self._open = b""
         else:
-            held = self._carry + piece
+            held, read = self._carry + piece, 0
             # The expression need not look at what stands before the names, which is most of an answer.
             first = size = len(held)
             for gate in self._gates:
@@ -183,33 +211,63 @@ class Meter:
                 if seen >= 0:
                     first = seen
             if first == size:
-                self._carry = held[-EDGE:]
+                if self._lined and held.endswith(b"\n"):
+                    self._carry = b""
+                    self._nesting.reset()
+                else:
+                    self._go_on(held, 0, 0)
                 return
             at = first - EDGE // 2 if first > EDGE // 2 else 0
         while match := _NAME.search(held, at):
-            ended = self._value(match[1], held, match.end())
-            if ended is None:
-                if len(held) - match.start() <= OBJECT and self._tries < TRIES:
-                    self._tries += 1
-                    # The byte before the name belongs to it.
-                    self._open = held[match.start() - 1 :]
-                    return
-                ended = match.end()
+            start, ended = match.start(), match.end()
+            if held[ended : ended + 1] in _VALUES:
+                self._read(held, read, start)
+                read = start
+                if self._says(match[1]):
+                    whole = self._value(match[1], held, ended)
+                    if whole is not None:
+                        read = ended = whole
+                    elif len(held) - start <= OBJECT and self._tries < TRIES:
+                        self._tries += 1
+                        # The byte before the name belongs to it.
+                        self._open = held[start - 1 :]
+                        return
             self._tries = 0
             at = ended
-        self._carry = held[max(at, len(held) - EDGE) :]
+        self._go_on(held, read, at)
+
+    def _read(self, held: bytes, start: int, end: int) -> None:
+        """See where in its text a piece leads to; each line of a stream is a text of its own."""
+        if self._lined:
+            line = held.rfind(b"\n", start, end) + 1
+            if line:
+                self._nesting.reset()
+                start = line
+        if start < end:
+            self._nesting.read(held[start:end])
+
+    def _go_on(self, held: bytes, read: int, at: int) -> None:
+        """Keep the end of a piece, in which a name may have begun."""
+        keep = max(at, len(held) - EDGE)
+        if self._lined:
+            keep = max(keep, held.rfind(b"\n") + 1)
+        self._read(held, read, keep)
+        self._carry = held[keep:]
+
+    def _says(self, name: bytes) -> bool:
+        """Whether it is the server that speaks here, and not somebody whom it repeats."""
+        nesting = self._nesting
+        return nesting.at(_TOP) or (self._events and name == b"usage" and nesting.at(_IN_EVENT))
 
     def _value(self, name: bytes, held: bytes, at: int) -> int | None:
         """Note the number or object at an offset; where it ends, or None where its end has not come yet."""
-        if at >= len(held):
-            return None
-        if held[at] == _BRACE:
+        if at < len(held) and held[at] == _BRACE:
             return self._usage(held, at) if name == b"usage" else at
         number = _NUMBER.match(held, at)
+        if _CUT.match(held, at):
+            return None
         if number is None:
             return at
-        if number.end() == len(held):
-            return None
         self._note(name.decode("ascii"), float(number[0]))
         return number.end()
 
@@ -220,7 +278,8 @@ class Meter:
         except (ValueError, RecursionError):
             # Cut off, most often: the caller knows how long to wait for the rest.
             return None
-        for name, value in usage.items():
+        for name in _COUNTS & usage.keys():
+            value = usage[name]
             if type(value) is int or type(value) is float:
                 self._note(name, value)
         return at + length
@@ -228,5 +287,19 @@ class Meter:
     def _note(self, name: str, value: float) -> None:
         # A stream tells its count again and again, growing: the largest is the last.
         found = self._found
-        if found.get(name, 0) <= value < 1e15 and len(found) < 64:
+        if found.get(name, 0) <= value < 1e15:
             found[name] = value
+
+
+@lru_cache(maxsize=64)
+def _kind(content_type: bytes | None) -> tuple[bool, bool]:
+    """Whether an answer is a stream of events, and whether each of its lines is a text of its own."""
+    kind = (content_type or b"").partition(b";")[0].strip().lower()
+    return kind == b"text/event-stream", kind in _LINES
+
+
+def _stands(before: bytes) -> bool:
+    """Whether the server itself speaks after the beginning of an answer."""
+    nesting = Nesting()
+    nesting.read(before)
+    return nesting.at(_TOP) or nesting.at(_IN_EVENT)
