@@ -291,13 +291,18 @@ class Forward:
     def _go_on(self, request: Request, answer: Answer, outward: Outward, meter: Meter | None) -> None:
         """Goes on with an answer whose head went out while its request waited."""
         given = (answer.fields.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-        if answer.code == 200 and given == request.early:
+        packed = (answer.fields.get(b"content-encoding") or b"identity").strip().lower() != b"identity"
+        if answer.code == 200 and given == request.early and not packed:
             # From here on what is broken must look so.
             kind, request.early = request.early, b""
             answer.deliverBody(Relay(request, kind, outward.refusal, meter))
             return
         self._discard(answer)
-        said = f"The service answered {answer.code}." if answer.code != 200 else "The service does not stream."
+        said = "The service does not stream."
+        if answer.code != 200:
+            said = f"The service answered {answer.code}."
+        elif packed:
+            said = "The service compressed its answer, though it was not asked to."
         self._refuse(request, Refusal("upstream-broken", said))
 
     def _discard(self, answer: Answer) -> None:

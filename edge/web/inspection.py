@@ -95,7 +95,6 @@ class Inspection:
         if isinstance(told, Refusal):
             return told
         request.standing += told.told
-        ledger.counted = bool(told.levels)
         if request.finished:
             self._settle((request, told))
         else:

@@ -20,8 +20,6 @@ class Ledger:
     queued: float = 0.0
     overhead: float | None = None
     units: Mapping[str, float] = _NOTHING
-    counted: bool = False
-    """Whether a limit waits for the units."""
     job: str = ""
     """What the service began and goes on with after its answer."""
     fields: Mapping[str, Any] = _NOTHING

@@ -65,8 +65,8 @@ class Passing:
         exchange = request.exchange
         fields, caller, route = request.fields, exchange.caller, exchange.route
         own: list[Pair] = [(b"X-Request-Id", exchange.arrival.id.encode())]
-        # A packed answer could not be counted.
-        counted = request.ledger.counted and bool(request.rule.units)
+        # A packed answer could not be counted, nor go on from a sign of life.
+        counted = bool(request.rule.units)
         key = caller.key if caller is not None else None
         noted = fields.notes.get(self)
         if (

@@ -104,3 +104,12 @@ def test_each_server_is_called_by_its_own_name():
     hosts = {one.last.field(b"host") for one in (first, second)}
     assert hosts == {BASE.removeprefix("http://").encode(), b"127.0.0.1:11435"}
     assert answered(talk) == 4
+
+
+def test_no_packed_answer_is_asked_for_where_its_cost_is_read_whoever_asks():
+    house = House()
+    talk = house.connect()
+    for target, asked in (("/v1/chat/completions", None), ("/v1/other", b"gzip")):
+        talk.ask("POST", "/chat/api" + target, ("Accept-Encoding", "gzip"), body=b"{}")
+        assert house.behind.last.field(b"accept-encoding") == asked
+        house.behind.last.answer()

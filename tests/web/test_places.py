@@ -246,7 +246,7 @@ def test_an_early_json_answer_that_fails_says_so_in_json():
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat"])
-@pytest.mark.parametrize("how", ["status", "kind", "failure"])
+@pytest.mark.parametrize("how", ["status", "kind", "packed", "failure"])
 def test_an_error_after_signs_of_life_is_an_event_and_a_clean_end(path, how):
     house, first, talk = waiting(path)
     house.pass_time(15)
@@ -254,9 +254,10 @@ def test_an_error_after_signs_of_life_is_an_event_and_a_clean_end(path, how):
     if how == "failure":
         house.behind.last.fail(REFUSED)
     else:
-        answer = house.behind.last.answer(
-            500 if how == "status" else 200, [("Content-Type", "text/html")], streams=True
-        )
+        kind = "application/x-ndjson" if path == "/api/chat" else "text/event-stream"
+        fields = [("Content-Type", "text/html" if how == "kind" else kind)]
+        fields += [("Content-Encoding", "gzip")] if how == "packed" else []
+        answer = house.behind.last.answer(500 if how == "status" else 200, fields, streams=True)
         assert answer.line.aborted
     *_, last = [line for line in talk.body.splitlines() if line]
     told = json.loads(last.removeprefix(b"data: "))
