@@ -21,6 +21,7 @@ from edge.wire.request import Request
 
 _STREAMED: Final = b"text/event-stream"
 _PACKED: Final = frozenset({b"accept-encoding"})
+_WHENCE: Final = frozenset({b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest", b"sec-fetch-user"})
 _STRICT: Final = b"strict-transport-security"
 _PLACES: Final = frozenset({b"location", b"content-location"})
 
@@ -88,8 +89,12 @@ class Passing:
     def _on(self, request: Request, server: Place, dropped: frozenset[bytes]) -> list[Pair]:
         exchange = request.exchange
         arrival, route, caller = exchange.arrival, exchange.route, exchange.caller
+        own_page = request.origin_allowed is not None and not self.keep_host
+        if own_page:
+            # To the service an allowed page is its own, and these would tell of another.
+            dropped |= _WHENCE
         pairs = sent_on(request.fields, self._replaced | dropped if dropped else self._replaced)
-        if request.origin_allowed is not None and not self.keep_host:
+        if own_page:
             pairs = [(name, server.origin if name.lower() == b"origin" else value) for name, value in pairs]
         pairs.insert(0, (b"Host", request.authority if self.keep_host else server.authority))
         pairs += forwarded(

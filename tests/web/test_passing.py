@@ -113,3 +113,15 @@ def test_no_packed_answer_is_asked_for_where_its_cost_is_read_whoever_asks():
         talk.ask("POST", "/chat/api" + target, ("Accept-Encoding", "gzip"), body=b"{}")
         assert house.behind.last.field(b"accept-encoding") == asked
         house.behind.last.answer()
+
+
+def test_an_allowed_page_is_the_services_own_by_every_field_that_tells_whence_it_comes():
+    house = House()
+    whence = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty")]
+    house.ask("GET", "/chat/api/x", ("Origin", "https://app.example"), *whence)
+    assert not [name for name, _ in house.behind.last.pairs if name.startswith(b"Sec-Fetch-")]
+    house.ask("GET", "/chat/api/x", *whence)
+    assert house.behind.last.field(b"sec-fetch-site") == b"cross-site", "without an origin nothing was judged"
+    kept = House(forward={"keep_host": True})
+    kept.ask("GET", "/chat/api/x", ("Origin", "https://app.example"), *whence)
+    assert kept.behind.last.field(b"sec-fetch-site") == b"cross-site", "nor is it hidden where the origin is not"
