@@ -272,8 +272,9 @@ class Forward:
             self._go_on(request, answer, outward, meter)
             return
         request.respond(answer.code, self.passing.back(request, answer.fields, outward), length, answer.phrase)
-        content_type = answer.fields.get(b"content-type") or b""
-        answer.deliverBody(Relay(request, content_type, outward.refusal, meter))
+        # In an answer of a declared length a last word would pass for what is missing of it.
+        kind = answer.fields.get(b"content-type") if length is None else None
+        answer.deliverBody(Relay(request, kind or b"", outward.refusal, meter))
 
     async def _hand_back_list(self, request: Request, answer: Answer, outward: Outward) -> None:
         assert self.cut_models is not None

@@ -17,29 +17,29 @@ _SILENT: Final = Refusal("upstream-timeout", "The service fell silent in the mid
 
 
 class Relay:
-    """The protocol that an answer's body is delivered to.
+    """The protocol that an answer's body is delivered to; `kind` is the content type of a stream that can take a last word.
 
     Only a body that truly ended ends the client's answer; any other end breaks it off, after a last word in a stream
     whose clients understand one.
     """
 
-    __slots__ = ("_content_type", "_last", "_meter", "_refusal", "_request", "_transport", "dataReceived")
+    __slots__ = ("_kind", "_last", "_meter", "_refusal", "_request", "_transport", "dataReceived")
 
     def __init__(
         self,
         request: Request,
-        content_type: bytes,
+        kind: bytes,
         refusal: Callable[[Failure], Refusal | None],
         meter: Meter | None = None,
     ) -> None:
         self._request = request
-        self._content_type = content_type
+        self._kind = kind
         self._refusal = refusal
         self._transport: Any = None
         self._meter = meter
         self._last = b""
         # What is neither counted nor made of lines goes straight to the client.
-        plain = meter is None and b"json" not in content_type
+        plain = meter is None and b"json" not in kind
         self.dataReceived = request.send if plain else self._read
 
     def _read(self, data: bytes) -> None:
@@ -79,5 +79,5 @@ class Relay:
         ledger.ended = "timeout" if silent else "upstream-broken"
         ledger.reason = refusal.reason
         said = _SILENT if silent else _BROKEN
-        request.send(broken(said, request.dialect, request.exchange.arrival.id, self._content_type, self._last))
+        request.send(broken(said, request.dialect, request.exchange.arrival.id, self._kind, self._last))
         request.abort()

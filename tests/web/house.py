@@ -170,12 +170,13 @@ class Line:
         self.aborted = True
 
 
-def reply(status=200, fields=(), body=b"", streams=False):
-    """A server's answer; one that `streams` has its body fed by the test."""
+def reply(status=200, fields=(), body=b"", streams=False, length=None):
+    """A server's answer; one that `streams` has its body fed by the test, of an announced `length` or of none."""
     pairs = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    framing = "Transfer-Encoding: chunked\r\n" if streams else f"Content-Length: {len(body)}\r\n"
+    size = length if streams else len(body)
+    framing = "Transfer-Encoding: chunked\r\n" if size is None else f"Content-Length: {size}\r\n"
     head = answer_head(f"HTTP/1.1 {status} \r\n{framing}{pairs}".encode("latin-1"), 200)
-    made = Answer(head, UNKNOWN_LENGTH if streams else len(body))
+    made = Answer(head, UNKNOWN_LENGTH if size is None else size)
     if streams:
         made.connection = made.line = Line()
         made.line.abort = lambda: (setattr(made.line, "aborted", True), broke(made))

@@ -59,6 +59,17 @@ def test_nothing_is_added_to_what_is_no_stream():
     assert talk.body == b'{"a":'
 
 
+@pytest.mark.parametrize("fields", [SSE, NDJSON])
+def test_nothing_fills_what_is_missing_of_an_announced_length(fields):
+    house = House()
+    talk = house.ask("POST", "/chat/api/v1/chat/completions", body=b"{}")
+    answer = house.behind.last.answer(fields=fields, streams=True, length=40)
+    answer.feed(b'{"a":1}\n{"b":')
+    broke(answer)
+    assert talk.body == b'{"a":1}\n{"b":' and talk.field("content-length") == "40" and talk.closed
+    assert house.outcome.ended == "upstream-broken"
+
+
 def test_silence_within_an_answer_is_a_timeout():
     house, _, answer = streaming()
     broke(answer, SILENT)
