@@ -17,6 +17,12 @@ from edge.wire.request import Request
 
 MOST: Final = 10_000
 """Requests that are listed at once."""
+PARAMETERS: Final = 10
+"""In a question, at most; there are six to ask with."""
+SAY: Final = (
+    f"Ask with ?by={'|'.join(BY)}&since=7d, or ?requests=100&since=7d with user, key or service;"
+    f" {PARAMETERS} parameters at most."
+)
 
 
 def usage_page(
@@ -36,16 +42,16 @@ def usage_page(
         return usage_json(usage_report(store, config, by, since, None), config, by, since, None)
 
     async def answer(request: Request) -> None:
-        asked = dict(parse_qsl((request.query or b"").decode("ascii", "replace"), max_num_fields=10))
-        by = asked.get("by", "user")
         try:
+            # More parameters than there may be are a ValueError too.
+            asked = dict(parse_qsl((request.query or b"").decode("ascii", "replace"), max_num_fields=PARAMETERS))
             since = now() - min(duration(asked.get("since", "7d")), 3650 * DAY)
         except ValueError:
-            since = -1.0
-        limit = asked.get("requests", "")
-        if by not in BY or since < 0 or (limit and not (limit.isdecimal() and len(limit) < 6)):
-            say = f"Ask with ?by={'|'.join(BY)}&since=7d, or ?requests=100&since=7d with user, key or service."
-            refuse(request, Refusal("bad-request", say, retry=False))
+            refuse(request, Refusal("bad-request", SAY, retry=False))
+            return
+        by, limit = asked.get("by", "user"), asked.get("requests", "")
+        if by not in BY or (limit and not (limit.isdecimal() and len(limit) < 6)):
+            refuse(request, Refusal("bad-request", SAY, retry=False))
             return
         if limit:
             only = {name: asked[name] for name in FILTERS if name in asked}

@@ -181,6 +181,9 @@ def test_use_is_on_record_and_told_by_the_command_and_the_ops_listener(gate):
     assert status == 200 and made["id"] in {line["name"] for line in json.loads(text)["lines"]}
     assert ops(gate, "/usage", X_Api_Key=made["key"])[0] == 403 and ops(gate, "/usage")[0] == 401
     assert ops(gate, "/usage?by=secrets", X_Api_Key=admin)[0] == 400
+    many = "&".join(f"a{number}=1" for number in range(11))
+    status, text, _ = ops(gate, f"/usage?{many}", X_Api_Key=admin)
+    assert status == 400 and "10 parameters at most" in text and "Traceback" not in gate.log()
     assert gate.aigate("usage", "--csv", "--by", "model").stdout.startswith("model,requests,errors")
     assert "carol" in gate.aigate("usage").stdout
     assert gate.aigate("usage", "--since", "yesterday-ish").returncode == 2
