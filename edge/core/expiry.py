@@ -35,22 +35,26 @@ class Leaf:
 
 def leaf_life(now: float, ca: Life) -> Life:
     """The life of a leaf made `now`, within that of its CA. Raises ValueError when the CA's own life is over."""
-    life = Life(max(now - BACKDATE, ca.begin), min(now - BACKDATE + LEAF_DAYS * DAY, ca.end))
-    if life.end <= now:
+    if ca.end <= now:
         raise ValueError("the CA has ended")
-    return life
+    begin = max(now - BACKDATE, ca.begin)
+    return Life(begin, min(begin + LEAF_DAYS * DAY, ca.end))
 
 
-def why_renew(leaf: Leaf | None, names: frozenset[str], addresses: frozenset[str], issuer: bytes, now: float) -> str:
+def why_renew(
+    leaf: Leaf | None, names: frozenset[str], addresses: frozenset[str], issuer: bytes, ca: Life, now: float
+) -> str:
     """Why the leaf must be made anew for this host's `names` and `addresses`, in words; "" while it may stay.
 
-    An address that went away is no reason: a laptop that moves between two networks would get a leaf at every move.
+    `issuer` is the key id of the CA that is to sign it, `ca` that CA's life. An address that went away is no reason: a
+    laptop that moves between two networks would get a leaf at every move. Nor is a clock from before the CA was made,
+    which a board without a battery shows until it is set.
     """
     if leaf is None:
         return "there is none yet"
     if leaf.issuer != issuer:
         return "another CA signed it"
-    if now < leaf.life.begin:
+    if ca.begin <= now < leaf.life.begin:
         return "it begins in the future: the clock was wrong when it was made"
     if leaf.life.left(now) <= 1 / 3:
         return "it has ended" if now >= leaf.life.end else "a third of its life is left"

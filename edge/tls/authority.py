@@ -59,6 +59,11 @@ class LocalAuthority:
         """Its subject key id, which every leaf names as its issuer's."""
         return x509.SubjectKeyIdentifier.from_public_key(self.root.chain[0].public_key()).digest
 
+    @property
+    def life(self) -> Life:
+        """From its making to its end."""
+        return Life(self.root.not_before, self.root.not_after)
+
     def may_name(self, name: str) -> bool:
         """Whether it may sign the host name (lower case, `*.` allowed)."""
         plain = name.removeprefix("*.")
@@ -79,7 +84,7 @@ class LocalAuthority:
             raise TLSError("the local CA may sign none of this host's names")
         root = self.root.chain[0]
         try:
-            life = leaf_life(now, Life(self.root.not_before, self.root.not_after))
+            life = leaf_life(now, self.life)
         except ValueError as error:
             raise TLSError(f"{self.root.source}: {error}; a new one must be made and trusted") from error
         key = ec.generate_private_key(ec.SECP256R1())

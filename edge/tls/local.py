@@ -25,7 +25,8 @@ def local_identity(
     may_name = frozenset(name for name in names if authority.may_name(name))
     may_sign = frozenset(str(address) for address in addresses if authority.may_sign(address))
     held = _held(file)
-    why = why_renew(leaf_of(held) if held is not None else None, may_name, may_sign, authority.key_id, now)
+    leaf = leaf_of(held) if held is not None else None
+    why = why_renew(leaf, may_name, may_sign, authority.key_id, authority.life, now)
     if not why and held is not None:
         return held, ""
     text = authority.leaf(names, addresses, now)

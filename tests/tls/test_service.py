@@ -70,6 +70,21 @@ def test_the_leaf_is_renewed_in_time_by_itself(tmp_path: Path, time: Time) -> No
     assert time.service(tmp_path).contexts.shown.default.chain == service.contexts.shown.default.chain
 
 
+@pytest.mark.parametrize("behind", [0.25, 3, 400, 20_000])
+def test_a_clock_from_before_the_ca_was_made_stops_nothing_and_the_leaf_stays(
+    tmp_path: Path, time: Time, behind: float
+) -> None:
+    first = serial(time.service(tmp_path))
+    time.began -= behind * DAY
+    service = time.service(tmp_path)
+    time.run(service, 301)
+    assert (serial(service), service.reloads, service.failures) == (first, 0, 0)
+    time.host = (HOST[0], (*HOST[1], ip_address("10.0.0.9")))
+    time.run(service, 301)
+    assert serial(service) != first
+    assert (service.reloads, service.failures) == (1, 0)
+
+
 def test_a_new_address_is_in_the_leaf_within_a_minute(tmp_path: Path, time: Time) -> None:
     service = time.service(tmp_path)
     first = serial(service)
