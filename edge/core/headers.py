@@ -38,6 +38,10 @@ class Fields:
             return [self.pairs[at][1]]
         return [pair[1] for pair, name in zip(self.pairs, self.lows, strict=True) if name == low]
 
+    def joined(self, low: bytes) -> bytes | None:
+        """All lines of a field as the one value that they mean together (RFC 9110 5.3), or None."""
+        return b", ".join(self.all(low)) if low in self.lows else None
+
     def listed(self, low: bytes) -> list[bytes]:
         """The members of a comma-separated list field over all its lines, stripped, empty ones dropped (RFC 9110 5.6.1)."""
         return [part for value in self.all(low) for raw in value.split(b",") if (part := raw.strip(b" \t"))]

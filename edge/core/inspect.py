@@ -24,6 +24,7 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _STRUCTURE: Final = re.compile(rb"[,{\[]")
 _FORM: Final = b"application/x-www-form-urlencoded"
 _MULTIPART: Final = b"multipart/form-data"
+_UTF8: Final = frozenset({b"utf-8", b"utf8", b"us-ascii"})
 
 
 _NO_TEXT: Final = "\ud800"
@@ -47,20 +48,23 @@ def judged(
 
     A dotted name (`options.num_predict`) looks inside an object. Values of JSON have JSON's types, objects as dicts;
     those of a form or of multipart are str. A part with a file is never a value. An empty body gives nothing.
-    `content_type` and `encoding` are the header fields of these names, None where they are missing.
+    `content_type` and `encoding` are the header fields of these names, None where they are missing; several lines of one
+    are given joined by commas, and refused.
     """
     try:
         if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
             raise _Ambiguous("it has a content encoding")
         if not body:
             return {}
-        kind = (content_type or b"").partition(b";")[0].strip().lower()
-        if kind == _MULTIPART:
-            return _from_texts(_fields_of_parts(body, content_type or b""), names)
-        if kind == _FORM:
-            return _from_texts(_fields_of_form(body), names)
+        if content_type is not None:
+            kind = content_type.partition(b";")[0].strip().lower()
+            if kind == _MULTIPART:
+                return _from_texts(_fields_of_parts(body, content_type), names)
+            _plainly_typed(content_type)
+            if kind == _FORM:
+                return _from_texts(_fields_of_form(body), names)
         # Several services read JSON whatever the content type says, so the gate does too.
-        return _from_json(_parse(body, content_type), names)
+        return _from_json(_parse(body), names)
     except (_Ambiguous, MultipartError) as error:
         return Refusal(
             "ambiguous-body", f"This key's rules need a body that can be read in one way only: {error}.", retry=False
@@ -111,11 +115,18 @@ def _model(value: object, said: bool) -> str | Refusal | None:
     return value or None
 
 
-def _parse(body: bytes, content_type: bytes | None) -> Any:
-    for parameter in content_type.split(b";")[1:] if content_type else ():
+def _plainly_typed(content_type: bytes) -> None:
+    """Refuses several types at once, of which a service may take any, and every character set but UTF-8."""
+    if b"," in content_type:
+        raise _Ambiguous("it has more than one content type")
+    for parameter in content_type.split(b";")[1:]:
         name, _, value = parameter.partition(b"=")
-        if name.strip().lower() == b"charset" and value.strip(b' "').lower() not in (b"utf-8", b"utf8", b"us-ascii"):
+        # `charset*` and `charset*0` are the same parameter to some (RFC 2231).
+        if name.partition(b"*")[0].strip().lower() == b"charset" and value.strip(b' "').lower() not in _UTF8:
             raise _Ambiguous("it is not in UTF-8")
+
+
+def _parse(body: bytes) -> Any:
     # Cheap first: most bodies have fewer bytes, or fewer commas in all, and only the others are looked at without their texts.
     if (
         len(body) > MOST_VALUES

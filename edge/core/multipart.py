@@ -10,8 +10,10 @@ MOST_PARTS: Final = 200
 LONGEST_HEAD: Final = 8192
 
 _BOUNDARY: Final = re.compile(
-    rb'multipart/form-data[ \t]*;[ \t]*boundary=("?)([0-9A-Za-z\'()+_,./:=?-]{1,70})\1[ \t]*', re.IGNORECASE
+    rb'multipart/form-data[ \t]*;[ \t]*boundary=(?:"([0-9A-Za-z\'()+_,./:=?-]{1,70})"|([0-9A-Za-z\'+_.-]{1,70}))[ \t]*',
+    re.IGNORECASE,
 )
+"""Without quotes only what a token may hold (RFC 9110 5.6.6): readers end it at anything else, or do not."""
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _DISPOSITION: Final = re.compile(
     rb'form-data[ \t]*;[ \t]*name="([^"\\]*)"(?:[ \t]*;[ \t]*filename="([^"\\]*)")?(?:[ \t]*;[ \t]*filename\*=[^;]*)?[ \t]*',
@@ -45,7 +47,7 @@ def parts(body: bytes, content_type: bytes) -> list[Part]:
     match = _BOUNDARY.fullmatch(content_type.strip())
     if match is None:
         raise MultipartError("its boundary is missing or odd")
-    delimiter = b"--" + match[2]
+    delimiter = b"--" + (match[1] or match[2])
     starts = _delimiters(body, delimiter)
     found = []
     whole = memoryview(body)

@@ -67,7 +67,7 @@ class Inspection:
             return None
         if names and body is not None:
             fields = request.fields
-            found = judged(body, fields.get(b"content-type"), names, fields.get(b"content-encoding"))
+            found = judged(body, fields.joined(b"content-type"), names, fields.joined(b"content-encoding"))
             if isinstance(found, Refusal):
                 return found
             request.ledger.fields = found
@@ -78,7 +78,7 @@ class Inspection:
         where = request.rule.model
         fields = request.fields
         if body is not None and where.startswith(("json:", "form:")):
-            model = model_of(body, fields.get(b"content-type"), where, fields.get(b"content-encoding"))
+            model = model_of(body, fields.joined(b"content-type"), where, fields.joined(b"content-encoding"))
         else:
             model = model_in_head(request.mapped.decode("ascii"), request.query, where)
         if isinstance(model, Refusal):

@@ -160,7 +160,7 @@ class _Alive:
         except (BodyTooLargeError, BodyLostError):
             return
         fields = request.fields
-        found = judged(body, fields.get(b"content-type"), ("stream",), fields.get(b"content-encoding"))
+        found = judged(body, fields.joined(b"content-type"), ("stream",), fields.joined(b"content-encoding"))
         if isinstance(found, Refusal) or request.finished or not self._loop.running:
             return
         ollama = self._dialect == "ollama"

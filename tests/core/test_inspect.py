@@ -94,6 +94,27 @@ def test_another_character_set_is_refused(charset: bytes) -> None:
     assert reading(b'{"model":"gemma3"}', b'application/json;charset="UTF-8"') == "gemma3"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"; charset=utf-16",
+        b";charset=utf-8; charset=utf-7",
+        b"; charset*=utf-8''utf-7",
+        b"; charset*0=utf-; charset*1=7",
+    ],
+)
+def test_another_character_set_is_refused_of_a_form_and_however_it_is_spelt(more: bytes) -> None:
+    assert reading(b'{"model":"gemma3"}', JSON + more) == "ambiguous-body"
+    assert form(b"model=gemma3", more) == "ambiguous-body"
+
+
+@pytest.mark.parametrize("other", [JSON, b"text/plain", b"application/x-www-form-urlencoded"])
+def test_a_list_of_content_types_is_refused(other: bytes) -> None:
+    assert reading(b'{"model":"gemma3"}', JSON + b", " + other) == "ambiguous-body"
+    assert form(b"model=gemma3", b"," + other) == "ambiguous-body"
+    assert form(b"model=gemma3", b"; charset=utf-8, " + other) == "ambiguous-body"
+
+
 @pytest.mark.parametrize("kind", [b"multipart/form-data; boundary=b", b"application/x-www-form-urlencoded"])
 def test_json_that_is_labelled_as_a_form_is_refused(kind: bytes) -> None:
     assert reading(b'{"model":"gemma3"}', kind) == "ambiguous-body"
@@ -152,8 +173,8 @@ def test_no_bytes_raise(body: bytes, kind: bytes | None) -> None:
     model_of(body, kind, "form:model")
 
 
-def form(body: bytes) -> object:
-    found = model_of(body, b"application/x-www-form-urlencoded", "form:model")
+def form(body: bytes, more: bytes = b"") -> object:
+    found = model_of(body, b"application/x-www-form-urlencoded" + more, "form:model")
     return found.reason if isinstance(found, Refusal) else found
 
 

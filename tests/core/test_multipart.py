@@ -103,6 +103,11 @@ def test_whatever_another_reader_may_see_is_refused(given: bytes) -> None:
         b'multipart/form-data; boundary="xYz',
         b"multipart/form-data; boundary=" + b"x" * 71,
         b"multipart/form-data, boundary=xYz",
+        b"multipart/form-data; boundary=xYz, multipart/form-data; boundary=xYz",
+        b"multipart/form-data; boundary*=utf-8''xYz",
+        b"multipart/form-data; boundary*0=xY; boundary*1=z",
+        # What ends a token ends the boundary to some readers, and the body may hold that one as well.
+        *(b"multipart/form-data; boundary=xYz" + each + b"q" for each in (b",", b"=", b"/", b":", b"?", b"(", b")")),
     ],
 )
 def test_an_odd_boundary_is_refused(content_type: bytes) -> None:

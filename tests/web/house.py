@@ -58,6 +58,7 @@ CHAT = Traits(
         Rule(POST, "/v1/messages", work=True, model="json:model", units="tokens", dialect="anthropic"),
         Rule(POST, "/api/chat", work=True, model="json:model", units="tokens", dialect="ollama"),
         Rule(READ, "/by/*", model="path:2"),
+        Rule(POST, "/hear", model="form:model"),
         Rule(ANY_METHOD, "/admin/*", scope="manage"),
         Rule(ANY_METHOD, "/never", scope="never"),
         Rule(ANY_METHOD, "*"),

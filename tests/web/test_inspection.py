@@ -73,6 +73,36 @@ def test_a_packed_body_cannot_be_judged():
     assert talk.reason == "ambiguous-body" and not house.behind.sent
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("Content-Type", ("application/json", "application/x-www-form-urlencoded")),
+        ("Content-Type", ("application/json", "application/json")),
+        ("Content-Encoding", ("identity", "gzip")),
+    ],
+)
+@pytest.mark.parametrize("known", [{}, {"limits": TOKENS}])
+def test_a_body_that_is_labelled_in_two_lines_cannot_be_judged(name, lines, known):
+    house, key = gemma(**known)
+    for secret in (key, *([house.secret] if known else ())):
+        talk = house.ask("POST", CHAT, *((name, line) for line in lines), body=b'{"model": "gemma3"}', key=secret)
+        assert talk.reason == "ambiguous-body" and not house.behind.sent
+
+
+def test_a_form_with_two_boundaries_cannot_be_judged():
+    house, key = gemma()
+    inner = b'--y\r\nContent-Disposition: form-data; name="model"\r\n\r\nllama3\r\n--y--\r\n'
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\ngemma3\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n' + inner + b"\r\n--x--\r\n"
+    )
+    types = [("Content-Type", f"multipart/form-data; boundary={each}") for each in "xy"]
+    assert house.ask("POST", "/chat/api/hear", *types, body=body, key=key).reason == "ambiguous-body"
+    assert not house.behind.sent
+    house.ask("POST", "/chat/api/hear", types[0], body=body, key=key)
+    assert house.behind.last.taken == body
+
+
 def test_a_client_that_leaves_while_its_body_is_looked_at_is_one_outcome():
     house, key = gemma(size=1)
     talk = house.connect().send(
