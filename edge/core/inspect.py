@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 
 from edge.core.multipart import MultipartError, parts
 from edge.core.refusal import Refusal
+from edge.core.routing import forms
 
 MOST_VALUES: Final = 200_000
 """The most members and elements of a JSON body: reading more would hold up everybody else's streams, and take 100 MB."""
@@ -86,17 +87,30 @@ def model_of(
     return _model(found.get(name), name in found)
 
 
-def model_in_head(path: str, query: bytes | None, where: str) -> str | Refusal | None:
-    """The model that a request names in its mapped path (`path:3`: the rest from the third segment on) or query (`query:model`)."""
+def models_in_head(path: bytes, query: bytes | None, where: str) -> tuple[str | None, ...] | Refusal:
+    """The model that a request names in its mapped path (`path:3`: the rest from the third segment on) or query (`query:model`).
+
+    A path that can be read in two ways may name two, the one that it spells first; None where it names none.
+    """
     kind, _, name = where.partition(":")
     if kind == "path":
-        rest = "/".join(path.split("/")[int(name) :])
-        return _model(rest, True) if rest else None
-    try:
-        found = _from_texts(_fields_of_form(query or b""), (name,))
-    except _Ambiguous as error:
-        return _refusal(str(error))
-    return _model(found.get(name), name in found)
+        judged = forms(path)
+        if isinstance(judged, Refusal):
+            return judged
+        named = ["/".join(form.split("/")[int(name) :]) for form in judged]
+        found = [_model(rest, True) if rest else None for rest in named]
+    else:
+        try:
+            texts = _from_texts(_fields_of_form(query or b""), (name,))
+        except _Ambiguous as error:
+            return _refusal(str(error))
+        found = [_model(texts.get(name), name in texts)]
+    models: list[str | None] = []
+    for model in found:
+        if isinstance(model, Refusal):
+            return model
+        models.append(model)
+    return tuple(models)
 
 
 def _refusal(words: str) -> Refusal:

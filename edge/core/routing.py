@@ -147,9 +147,14 @@ def needed_rule(traits: Traits, method: str, mapped: bytes) -> Rule | Refusal:
     rule = traits.rule_for(method, judged[0])
     if len(judged) > 1:
         simplest = traits.rule_for(method, judged[1])
-        if _STRICTEST.get(simplest.scope, 3) > _STRICTEST.get(rule.scope, 3):
+        if _asked(simplest) > _asked(rule):
             return simplest
     return rule
+
+
+def _asked(rule: Rule) -> tuple[int, bool]:
+    """How much a rule asks for: its scope first, then whether a key's models count."""
+    return _STRICTEST.get(rule.scope, 3), bool(rule.model or rule.models)
 
 
 NO_ROUTE: Final = Refusal("no-route", "There is nothing at this address.")

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edge.core.exchange import Exchange
-from edge.core.inspect import judged, model_in_head, model_of
+from edge.core.inspect import judged, model_of, models_in_head
 from edge.core.models import judge_model
 from edge.core.refusal import Refusal
 from edge.core.tokens import FIELDS, worst_case
@@ -77,15 +77,18 @@ class Inspection:
     def _model(self, request: Request, body: bytes | None) -> Refusal | None:
         where = request.rule.model
         fields = request.fields
+        models: tuple[str | None, ...] | Refusal
         if body is not None and where.startswith(("json:", "form:")):
             model = model_of(body, fields.joined(b"content-type"), where, fields.joined(b"content-encoding"))
+            models = model if isinstance(model, Refusal) else (model,)
         else:
-            model = model_in_head(request.mapped.decode("ascii"), request.query, where)
-        if isinstance(model, Refusal):
-            return model
-        request.exchange = request.exchange.asking(model)
+            models = models_in_head(request.mapped, request.query, where)
+        if isinstance(models, Refusal):
+            return models
+        request.exchange = request.exchange.asking(models[0])
         assert request.exchange.caller is not None
-        return judge_model(request.exchange.caller.key, model)
+        key = request.exchange.caller.key
+        return next((refusal for model in models if (refusal := judge_model(key, model))), None)
 
     async def _reserve(self, request: Request, length: int | None) -> Refusal | None:
         """Charges the worst case now, and the truth when the answer has ended."""

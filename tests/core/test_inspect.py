@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core.inspect import MOST_VALUES, judged, model_in_head, model_of
+from edge.core.inspect import MOST_VALUES, judged, model_of, models_in_head
 from edge.core.refusal import Refusal
 
 JSON = b"application/json"
@@ -194,10 +194,27 @@ def test_forms_are_read_as_strictly() -> None:
 
 
 def test_models_in_paths_and_queries() -> None:
-    assert model_in_head("/v1/models/org/name", None, "path:3") == "org/name"
-    assert model_in_head("/v1/models", None, "path:3") is None
-    assert model_in_head("/v1", b"a=1&model=tiny", "query:model") == "tiny"
-    assert model_in_head("/v1", None, "query:model") is None
-    assert isinstance(model_in_head("/v1", b"model=a&model=b", "query:model"), Refusal)
-    assert isinstance(model_in_head("/v1", b"model=a&MODEL=b", "query:model"), Refusal)
-    assert isinstance(model_in_head("/v1/models/a\nb", None, "path:3"), Refusal)
+    assert models_in_head(b"/v1/models/org/name", None, "path:3") == ("org/name",)
+    assert models_in_head(b"/v1/models", None, "path:3") == (None,)
+    assert models_in_head(b"/v1", b"a=1&model=tiny", "query:model") == ("tiny",)
+    assert models_in_head(b"/v1", None, "query:model") == (None,)
+    assert isinstance(models_in_head(b"/v1", b"model=a&model=b", "query:model"), Refusal)
+    assert isinstance(models_in_head(b"/v1", b"model=a&MODEL=b", "query:model"), Refusal)
+    assert isinstance(models_in_head(b"/v1/models/a\nb", None, "path:3"), Refusal)
+    assert isinstance(models_in_head(b"/v1/models/a%C2%A0", None, "path:3"), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("path", "models"),
+    [
+        (b"/v1/models/qwen%3A4b", ("qwen:4b",)),
+        (b"/v1/models/org%2Fname", ("org/name",)),
+        (b"/v1/models%2Forg/name", ("org/name",)),
+        (b"/v1%2Fmodels/org/name", ("org/name",)),
+        (b"/v1/models/a;b", ("a;b", "a")),
+        (b"//v1/models/org/name", ("models/org/name", "org/name")),
+        (b"/v1/models/org%252Fname", ("org%2Fname", "org/name")),
+    ],
+)
+def test_a_model_in_a_path_is_read_as_the_path_is_judged(path: bytes, models: tuple[str, ...]) -> None:
+    assert models_in_head(path, None, "path:3") == models

@@ -200,5 +200,13 @@ def test_of_all_readings_of_a_path_the_one_that_asks_for_most_decides(path, scop
     assert (told.reason == "bad-request") if scope is None else (told.scope == scope)
 
 
+def test_of_two_readings_that_need_the_same_scope_the_one_that_names_a_model_decides():
+    traits = Traits(kind="t", rules=(Rule(ANY_METHOD, "/by/*", model="path:2"), Rule(ANY_METHOD, "/all", models="openai"), Rule(ANY_METHOD, "*")))  # fmt: skip
+    for path in (b"//by/x", b"/by;a/x", b"/%2562y/x"):
+        assert needed_rule(traits, "GET", path).model == "path:2"
+    assert needed_rule(traits, "GET", b"//all").models == "openai"
+    assert needed_rule(traits, "GET", b"//other").path == "*"
+
+
 def test_what_a_plugin_does_not_name_needs_manage():
     assert needed_rule(TRAITS, "DELETE", b"/open/x") is MANAGED

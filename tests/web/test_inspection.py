@@ -134,6 +134,30 @@ def test_a_model_in_the_path_needs_no_look_at_the_body():
     assert house.ask("GET", "/chat/api/by/", key=key).reason == "model-not-allowed"
 
 
+@pytest.mark.parametrize(
+    ("path", "passes"),
+    [
+        ("by/gemma3%3A4b", True),
+        ("%62y/gemma3%2Fx", True),
+        ("by/someone/gemma3", False),
+        ("by%2Fsomeone/gemma3", False),
+        ("by%2Fllama3", False),
+        ("/by/gemma3", False),
+        ("by/gemma3;x", True),
+        ("by/gemma3%253Bx", True),
+        ("by;x/llama3", False),
+        ("%2562y/llama3", False),
+    ],
+)
+def test_a_model_in_an_encoded_path_is_judged_in_every_reading(path, passes):
+    house, key = gemma()
+    talk = house.ask("GET", f"/chat/api/{path}", key=key)
+    if passes:
+        assert house.behind.last.path == f"/{path}".encode()
+    else:
+        assert talk.reason == "model-not-allowed" and not house.behind.sent
+
+
 def test_bodies_of_others_are_not_looked_at():
     house = House()
     house.connect().send(
