@@ -35,20 +35,21 @@ def may_rotate(key: Key, now: float) -> Refusal | None:
 def succession(key: Key, new_id: str, now: float, grace: float = GRACE) -> tuple[Key, Key]:
     """(the successor, the old key as it is from now on): the same rules, and the old one ends after `grace` seconds at the latest.
 
-    The successor of a key that rotates ends after another period; any other keeps the end that was set. Raises
-    ValueError for a key that is switched off or over, since its successor would not be.
+    A beginning that is still to come stays. The successor of a key that rotates ends after another period; any other keeps
+    the end that was set. Raises ValueError for a key that is switched off or over, since its successor would not be.
     """
     if key.disabled:
         raise ValueError(f"key {key.id} is switched off; enable it first, or make another")
+    begins = key.not_before if key.not_before is not None and key.not_before > now else None
     if key.rotate_every is not None:
-        ends: float | None = now + key.rotate_every
+        ends: float | None = (begins or now) + key.rotate_every
     else:
         ends = key.expires
         if ends is not None and ends <= now:
             raise ValueError(f"key {key.id} has expired; give it another end first, or make another")
     last = now + max(0.0, grace)
     old = evolve(key, expires=last if key.expires is None else min(key.expires, last))
-    return evolve(key, id=new_id, expires=ends, not_before=None), old
+    return evolve(key, id=new_id, expires=ends, not_before=begins), old
 
 
 def ends_soon(key: Key, now: float) -> bytes:

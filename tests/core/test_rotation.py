@@ -41,6 +41,16 @@ def test_the_successor_has_the_rules_and_another_period_and_the_old_one_a_grace(
     assert ending.id == old.id
 
 
+def test_a_key_that_is_still_to_begin_has_a_successor_that_begins_then_too() -> None:
+    begins = NOW + 30 * DAY
+    new, _ = succession(key(not_before=begins), "00000002", NOW)
+    assert (new.not_before, new.expires) == (begins, None)
+    new, _ = succession(key(not_before=begins, rotate_every=DAY, expires=begins + 9 * DAY), "00000002", NOW)
+    assert (new.not_before, new.expires) == (begins, begins + DAY)
+    new, _ = succession(key(not_before=NOW), "00000002", NOW)
+    assert new.not_before is None
+
+
 def test_the_old_one_never_lives_longer_than_it_would_have() -> None:
     _, ending = succession(key(expires=NOW + 60), "00000002", NOW, grace=DAY)
     assert ending.expires == NOW + 60
