@@ -18,12 +18,15 @@ BUSY: Final = 30.0
 _SCHEMA = re.compile(r"([a-z]+)-(?:(\d+)-to-)?(\d+)\.sql")
 
 
-def open_database(path: Path, name: str, schemas: Traversable | None = None) -> sqlite3.Connection:
+def open_database(
+    path: Path, name: str, schemas: Traversable | None = None, *, whole: bool = False
+) -> sqlite3.Connection:
     """A connection to the database at `path`, made where it is missing, upgraded where it is older.
 
     `schemas` holds `NAME-VERSION.sql` and `NAME-VERSION-to-VERSION.sql`; before an upgrade the file is copied to
-    `PATH.vVERSION.bak`. The connection is in autocommit mode; changes go through `transaction`. Raises StoreError, and
-    leaves the file as it is, where it cannot be read, is damaged, or was made by a newer version.
+    `PATH.vVERSION.bak`. The connection is in autocommit mode; changes go through `transaction`. With `whole` all that was
+    committed is in the one file at any time, for what is written rarely; otherwise the newest may be in `PATH-wal` beside
+    it. Raises StoreError, and leaves the file as it is, where it cannot be read, is damaged, or was made by a newer version.
     """
     schemas = schemas or files("edge.stores").joinpath("schema")
     try:
@@ -34,7 +37,7 @@ def open_database(path: Path, name: str, schemas: Traversable | None = None) -> 
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: cannot be opened: {_words(error)}") from error
     try:
-        _prepare(connection, path, name, schemas)
+        _prepare(connection, path, name, schemas, whole)
     except sqlite3.Error as error:
         connection.close()
         raise StoreError(f"{path}: cannot be used: {_words(error)}") from error
@@ -61,7 +64,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise StoreError(f"the database refused: {_words(error)}") from error
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, name: str, schemas: Traversable) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, name: str, schemas: Traversable, whole: bool) -> None:
     found = _version(connection)
     newest = max(
         int(match[3]) for file in schemas.iterdir() if (match := _SCHEMA.fullmatch(file.name)) and match[1] == name
@@ -70,9 +73,16 @@ def _prepare(connection: sqlite3.Connection, path: Path, name: str, schemas: Tra
         raise StoreError(
             f"{path}: was made by a newer aigate (schema {found}, this one knows {newest}); install that one again, nothing was changed"
         )
-    connection.execute("PRAGMA journal_mode = WAL")
     # Each commit reaches the disk before it is told: a key that was shown must survive a power cut.
-    connection.execute("PRAGMA synchronous = FULL")
+    if whole:
+        _leave_wal(connection)
+        # The end of the journal is the commit, and its name must be gone from the disk too.
+        connection.execute("PRAGMA synchronous = EXTRA")
+        # A large change waits in memory: written early it would lock readers out until it is committed.
+        connection.execute("PRAGMA cache_spill = OFF")
+    else:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     if found == newest:
         return
@@ -84,6 +94,16 @@ def _prepare(connection: sqlite3.Connection, path: Path, name: str, schemas: Tra
             for statement in _statements(schemas.joinpath(step).read_text("utf-8")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {found + 1 if found else newest}")
+
+
+def _leave_wal(connection: sqlite3.Connection) -> None:
+    """Switch a file that an earlier version left with a write-ahead log, and put into the file what is in that."""
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        # Another process has the file open; it is as safe to use as it was, and whoever opens it alone switches it.
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
 
 
 def _back_up(connection: sqlite3.Connection, copy: Path) -> None:

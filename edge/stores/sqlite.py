@@ -199,7 +199,7 @@ class SqliteKeyRecord:
             # Restored or replaced under our feet: the old file is no longer the truth.
             self.close()
         if self._connection is None:
-            self._connection = open_database(path, "keys")
+            self._connection = open_database(path, "keys", whole=True)
             self._inode = path.stat().st_ino
         return self._connection
 

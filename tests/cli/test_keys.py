@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,19 @@ def test_nothing_is_there_before_the_first_key(keys: Gate) -> None:
         keys(verb, code=1)
         assert "no keys yet" in keys.err
     assert not keys.folder.exists()
+
+
+def test_keys_can_be_looked_at_on_a_full_disk(keys: Gate) -> None:
+    keys("create", "--user", "alice", "--service", "chat")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        (listed,) = keys.json("list")
+        keys("disable", listed["id"], code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert listed["user"] == "alice"
+    assert keys.json("list") == [listed]
 
 
 def test_the_group_alone_needs_a_terminal(keys: Gate) -> None:

@@ -40,6 +40,53 @@ def test_a_new_file_has_the_newest_schema_and_is_nobody_elses(tmp_path: Path, sc
         assert (tmp_path / name).stat().st_mode & 0o077 == 0
 
 
+def test_a_whole_one_has_all_that_was_committed_in_its_one_file(tmp_path: Path, schemas: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    reader = open_database(path, "things", schemas, whole=True)
+    assert rows(reader) == [("a;b",)]
+    with transaction(open_database(path, "things", schemas, whole=True)) as connection:
+        connection.execute("INSERT INTO things VALUES ('new')")
+    (tmp_path / "copy").write_bytes(path.read_bytes())
+    assert rows(sqlite3.connect(tmp_path / "copy")) == [("a;b",), ("new",)]
+    assert {file.name for file in tmp_path.iterdir()} == {"schema", "x.sqlite", "copy"}
+
+
+def test_readers_go_on_while_a_large_change_is_made_to_a_whole_one(tmp_path: Path, schemas: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    reader = open_database(path, "things", schemas, whole=True)
+    reader.execute("PRAGMA busy_timeout = 0")
+    with transaction(open_database(path, "things", schemas, whole=True)) as connection:
+        connection.executemany("INSERT INTO things VALUES (?)", [(f"{number}" * 1000,) for number in range(10_000)])
+        assert rows(reader) == [("a;b",)]
+    assert len(rows(reader)) == 10_001
+
+
+def test_a_log_that_an_earlier_version_left_is_put_into_a_whole_one(tmp_path: Path, schemas: Path) -> None:
+    path, killed = tmp_path / "x.sqlite", tmp_path / "killed"
+    earlier = open_database(path, "things", schemas)
+    earlier.execute("INSERT INTO things VALUES ('late')")
+    killed.mkdir()
+    for name in ("x.sqlite", "x.sqlite-wal"):
+        (killed / name).write_bytes((tmp_path / name).read_bytes())
+    now = open_database(killed / "x.sqlite", "things", schemas, whole=True)
+    assert rows(now) == [("a;b",), ("late",)]
+    assert now.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert [file.name for file in killed.iterdir()] == ["x.sqlite"]
+
+
+def test_one_that_an_earlier_version_has_open_is_used_as_it_is_and_switched_later(
+    tmp_path: Path, schemas: Path
+) -> None:
+    path = tmp_path / "x.sqlite"
+    earlier = open_database(path, "things", schemas)
+    now = open_database(path, "things", schemas, whole=True)
+    now.execute("INSERT INTO things VALUES ('new')")
+    assert rows(earlier) == rows(now) == [("a;b",), ("new",)]
+    earlier.close()
+    now.close()
+    assert open_database(path, "things", schemas, whole=True).execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
 def test_an_older_file_is_copied_and_then_upgraded(tmp_path: Path, schemas: Path) -> None:
     path = tmp_path / "x.sqlite"
     open_database(path, "things", schemas).close()

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from pathlib import Path
+from shutil import copy2
 
 import pytest
 from attrs import evolve
@@ -151,10 +152,7 @@ def test_a_record_that_was_put_in_its_place_is_the_one_that_counts(record: Sqlit
     second = SqliteKeyRecord(other, {}, lambda: 1000.0)
     add(second, "00000002")
     second.close()
-    record._open().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     (other / "keys.sqlite").replace(tmp_path / "keys.sqlite")
-    for leftover in tmp_path.glob("keys.sqlite-*"):
-        leftover.unlink()
     assert [each.id for each in record.find()] == ["00000002"]
 
 
@@ -163,6 +161,22 @@ def test_rules_that_take_a_book_are_refused(record: SqliteKeyRecord) -> None:
     with pytest.raises(StoreError, match="rules of key"):
         ring.create({"user": "alice", "service": "chat", "model": ["m" * 190 + f"{n:09}" for n in range(100)], "path": ["/" + "p" * 190 + f"{n:09}" for n in range(100)], "method": "GET", "allow": [f"2001:db8:{n:x}::/48" for n in range(100)], "limit": [f"{n + 10**14} audio_seconds/minute" for n in range(100)], "scope": "manage", "hours": ", ".join(["mon 10:00-11:00"] * 2000)})  # fmt: skip
     assert record.count() == 0
+
+
+def test_a_copy_that_is_made_while_a_gate_runs_has_every_key(record: SqliteKeyRecord, tmp_path: Path) -> None:
+    shown = add(record)
+    gate = SqliteKeyRecord(record.folder, {})
+    assert gate.count() == 1
+    late = add(record, "00000002")
+    (tmp_path / "moved").mkdir()
+    for name in ("keys.sqlite", "pepper", export.FILE):
+        copy2(record.folder / name, tmp_path / "moved" / name)
+    moved = SqliteKeyRecord(tmp_path / "moved", {})
+    assert [moved.known(each.encode()) for each in (shown, late)] == [
+        sqlite.Known("0badcafe", False),
+        sqlite.Known("00000002", False),
+    ]
+    assert moved.export() is False
 
 
 def test_a_damaged_record_is_told_and_not_mended(tmp_path: Path) -> None:
