@@ -18,26 +18,33 @@ BUSY: Final = 30.0
 _SCHEMA = re.compile(r"([a-z]+)-(?:(\d+)-to-)?(\d+)\.sql")
 
 
+class MissingError(StoreError):
+    """A database that must be there is missing or empty."""
+
+
 def open_database(
-    path: Path, name: str, schemas: Traversable | None = None, *, whole: bool = False
+    path: Path, name: str, schemas: Traversable | None = None, *, whole: bool = False, make: bool = True
 ) -> sqlite3.Connection:
-    """A connection to the database at `path`, made where it is missing, upgraded where it is older.
+    """A connection to the database at `path`, made where it is missing or empty and `make` allows it, upgraded where it is older.
 
     `schemas` holds `NAME-VERSION.sql` and `NAME-VERSION-to-VERSION.sql`; before an upgrade the file is copied to
     `PATH.vVERSION.bak`. The connection is in autocommit mode; changes go through `transaction`. With `whole` all that was
     committed is in the one file at any time, for what is written rarely; otherwise the newest may be in `PATH-wal` beside
-    it. Raises StoreError, and leaves the file as it is, where it cannot be read, is damaged, or was made by a newer version.
+    it. Raises MissingError where it would have to be made and may not, and StoreError where it cannot be read, is damaged, or
+    was made by a newer version; then the file is left as it is.
     """
     schemas = schemas or files("edge.stores").joinpath("schema")
     try:
         if not path.exists():
+            if not make:
+                raise MissingError(f"{path}: is missing")
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             keep_owner(path)
         connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: cannot be opened: {_words(error)}") from error
     try:
-        _prepare(connection, path, name, schemas, whole)
+        _prepare(connection, path, name, schemas, whole, make)
     except sqlite3.Error as error:
         connection.close()
         raise StoreError(f"{path}: cannot be used: {_words(error)}") from error
@@ -64,8 +71,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise StoreError(f"the database refused: {_words(error)}") from error
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, name: str, schemas: Traversable, whole: bool) -> None:
+def _prepare(
+    connection: sqlite3.Connection, path: Path, name: str, schemas: Traversable, whole: bool, make: bool
+) -> None:
     found = _version(connection)
+    if not (found or make):
+        raise MissingError(f"{path}: is empty")
     newest = max(
         int(match[3]) for file in schemas.iterdir() if (match := _SCHEMA.fullmatch(file.name)) and match[1] == name
     )

@@ -22,6 +22,8 @@ from edge.files import keep_owner, sync_folder
 
 FILE: Final = "keys.runtime.jsonl"
 VERSION: Final = 1
+HEAD: Final = 4096
+"""The most bytes of the first line."""
 LARGEST: Final = 2**30
 """Bytes of an export beyond which it is not read: about four million keys."""
 CHUNK: Final = 1000
@@ -110,7 +112,7 @@ def prepare(folder: Path, generation: int, peppers: Mapping[int, str], lines: It
 
 def read_header(data: bytes) -> tuple[Header, int]:
     """The header and where the keys begin. Raises StoreError."""
-    end = data.find(b"\n", 0, 4096)
+    end = data.find(b"\n", 0, HEAD)
     try:
         said: Any = json.loads(data[: max(end, 0)])
         if said["format"] != _NAME or said["version"] != VERSION:
@@ -121,6 +123,17 @@ def read_header(data: bytes) -> tuple[Header, int]:
         return Header(int(said["generation"]), int(said["count"]), peppers, str(said["sha256"])), end + 1
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StoreError(f"{FILE}: its first line is broken") from error
+
+
+def generation(path: Path) -> int:
+    """The generation of the export at `path` by its first line alone, 0 where there is no export. Raises StoreError."""
+    try:
+        with path.open("rb") as file:
+            return read_header(file.read(HEAD))[0].generation
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def read(path: Path) -> tuple[Header, bytes, int]:

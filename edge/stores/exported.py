@@ -27,6 +27,7 @@ from edge.interfaces import IKeyStore
 from edge.stores import export
 from edge.stores.memory import Changed, Subscribers
 from edge.stores.pepper import locate, read_peppers
+from edge.stores.rows import FILE
 from edge.stores.sqlite import SqliteKeyRecord
 from edge.stores.table import Slices, Table
 
@@ -270,8 +271,8 @@ class ExportedKeyStore(Service):
                     notice = f"{path} lagged behind the record, was damaged or missing, and was made anew"
             except StoreError as error:
                 problems.append(str(error))
-        elif self._table.generation or path.exists():
-            problems.append(f"{self._folder / 'keys.sqlite'} is missing")
+        elif self._table.generation:
+            problems.append(f"{self._folder / FILE} is missing, and so is {path}; put them back from a backup")
         signature = _signature(path)
         if self._ready and signature == self._signature and signature is not None:
             return _Reading(signature, "; ".join(problems), notice)

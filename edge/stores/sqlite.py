@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from attrs import define, field, frozen
 
@@ -20,9 +21,14 @@ from edge.errors import StoreError
 from edge.files import lock_within
 from edge.stores import export
 from edge.stores.changes import Changes, grow, note, register
-from edge.stores.database import BUSY, open_database, transaction
+from edge.stores.database import BUSY, MissingError, open_database, transaction
 from edge.stores.pepper import LIVE, Peppers, locate, read_peppers
 from edge.stores.rows import COLUMNS, FILE, generation, get, marks, newest, query, record_of
+
+_LOST: Final = (
+    f", though it held keys, and none can be changed: put it back from a backup, "
+    f"or move {export.FILE} away to begin anew without them"
+)
 
 
 @frozen
@@ -47,17 +53,21 @@ class SqliteKeyRecord:
     """Told of each change before it counts; what it raises stops the change."""
     _connection: sqlite3.Connection | None = field(default=None, init=False, repr=False)
     _inode: int = field(default=0, init=False, repr=False)
+    _held: bool = field(default=False, init=False, repr=False)
+    """Whether there were keys when this object looked last."""
 
     # Reading
 
     @property
     def exists(self) -> bool:
-        """Whether there is a record at all."""
-        return (self.folder / FILE).exists()
+        """Whether there is a record, or an export that says that there was one."""
+        return (self.folder / FILE).exists() or self._was
 
     def generation(self) -> int:
         """Grows with every change."""
-        return generation(self._open())
+        found = generation(self._open())
+        self._held = self._held or found > 0
+        return found
 
     def find(self, *, user: str | None = None, prefix: str = "") -> list[KeyRecord]:
         """Keys, oldest first: all, those of a person, or those whose id begins with `prefix`."""
@@ -192,16 +202,36 @@ class SqliteKeyRecord:
     def _open(self) -> sqlite3.Connection:
         path = self.folder / FILE
         try:
-            inode = path.stat().st_ino
+            status = path.stat()
+            inode = status.st_ino if status.st_size else 0
         except OSError:
             inode = 0
         if self._connection is not None and inode != self._inode:
-            # Restored or replaced under our feet: the old file is no longer the truth.
+            # Restored, replaced or emptied under our feet: the old file is no longer the truth.
             self.close()
         if self._connection is None:
-            self._connection = open_database(path, "keys", whole=True)
+            self._connection = self._begin(path)
             self._inode = path.stat().st_ino
         return self._connection
+
+    def _begin(self, path: Path) -> sqlite3.Connection:
+        was = self._was
+        try:
+            connection = open_database(path, "keys", whole=True, make=not was)
+        except MissingError as error:
+            raise MissingError(f"{error}{_LOST}") from None
+        if was and not generation(connection):
+            connection.close()
+            raise MissingError(f"{path}: is a new one{_LOST}")
+        return connection
+
+    @property
+    def _was(self) -> bool:
+        """Whether there were keys, as the export says; one that cannot be read may have had some."""
+        try:
+            return self._held or export.generation(self.folder / export.FILE) > 0
+        except StoreError:
+            return True
 
     def _peppers(self) -> Peppers | None:
         peppers = read_peppers(self.folder, self.environ)

@@ -239,6 +239,20 @@ def test_nothing_is_there_before_the_first_key(keys: Gate) -> None:
     assert not keys.folder.exists()
 
 
+def test_a_lost_record_is_told_with_the_way_out_and_not_begun_anew(keys: Gate) -> None:
+    keys("create", "--user", "alice", "--service", "chat")
+    (keys.folder / "keys.sqlite").unlink()
+    for words in (("list",), ("create", "--user", "bob", "--service", "chat")):
+        keys(*words, code=1)
+        (said,) = [line for line in keys.err.splitlines() if "keys.sqlite" in line]
+        assert "is missing" in said
+        assert "put it back from a backup, or move keys.runtime.jsonl away" in said
+        assert not (keys.folder / "keys.sqlite").exists()
+    (keys.folder / "keys.runtime.jsonl").unlink()
+    keys("create", "--user", "bob", "--service", "chat")
+    assert [line["user"] for line in keys.json("list")] == ["bob"]
+
+
 def test_keys_can_be_looked_at_on_a_full_disk(keys: Gate) -> None:
     keys("create", "--user", "alice", "--service", "chat")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import StoreError
-from edge.stores.database import open_database, transaction
+from edge.stores.database import MissingError, open_database, transaction
 
 
 @pytest.fixture
@@ -85,6 +85,19 @@ def test_one_that_an_earlier_version_has_open_is_used_as_it_is_and_switched_late
     earlier.close()
     now.close()
     assert open_database(path, "things", schemas, whole=True).execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_one_that_may_not_be_made_is_told_where_it_is_missing_or_empty(tmp_path: Path, schemas: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with pytest.raises(MissingError, match="is missing"):
+        open_database(path, "things", schemas, make=False)
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(MissingError, match="is empty"):
+        open_database(path, "things", schemas, make=False)
+    assert path.read_bytes() == b""
+    open_database(path, "things", schemas).close()
+    assert rows(open_database(path, "things", schemas, make=False)) == [("a;b",)]
 
 
 def test_an_older_file_is_copied_and_then_upgraded(tmp_path: Path, schemas: Path) -> None:

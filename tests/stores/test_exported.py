@@ -135,13 +135,12 @@ def test_a_broken_export_is_made_anew_from_the_record(house: House, breakage: An
         assert export.read(house.folder / export.FILE)[0].count == 1
 
 
+@pytest.mark.parametrize("lost", [remove_it, empty])
 @pytest.mark.parametrize("breakage", BREAKAGES)
-def test_with_the_record_gone_too_the_last_good_keys_stay_in_force(house: House, breakage: Any) -> None:
+def test_with_the_record_gone_too_the_last_good_keys_stay_in_force(house: House, breakage: Any, lost: Any) -> None:
     shown = house.add()
     house.gate.startService()
-    house.record.close()
-    for file in house.folder.glob("keys.sqlite*"):
-        file.unlink()
+    lost(house.folder / "keys.sqlite")
     breakage(house.folder / export.FILE)
     for _ in range(3):
         house.tick()
@@ -149,14 +148,48 @@ def test_with_the_record_gone_too_the_last_good_keys_stay_in_force(house: House,
     assert "keys.sqlite" in house.problem
 
 
-def test_an_export_alone_is_enough(house: House) -> None:
+@pytest.mark.parametrize(("lost", "said"), [(remove_it, "is missing"), (empty, "is empty")])
+def test_an_export_alone_is_enough(house: House, lost: Any, said: str) -> None:
     shown = house.add()
-    house.record.close()
-    for file in house.folder.glob("keys.sqlite*"):
-        file.unlink()
+    lost(house.folder / "keys.sqlite")
     house.gate.startService()
     assert house.gate.find(shown.encode()) == key()
-    assert "missing" in house.problem
+    assert said in house.problem
+
+
+@pytest.mark.parametrize("lost", [remove_it, empty])
+def test_a_record_that_is_lost_under_a_gate_costs_no_key_and_is_taken_up_once_it_is_back(
+    house: House, lost: Any
+) -> None:
+    shown = house.add()
+    house.gate.startService()
+    before = [(file, file.read_bytes()) for file in (house.folder / "keys.sqlite", house.folder / export.FILE)]
+    lost(before[0][0])
+    for _ in range(3):
+        house.tick()
+        assert house.gate.find(shown.encode()) == key()
+        with pytest.raises(StoreError, match=r"put it back from a backup, or move .* away to begin anew"):
+            house.add("00000002")
+    assert "keys.sqlite" in house.problem
+    assert before[1][0].read_bytes() == before[1][1]
+    before[0][0].write_bytes(before[0][1])
+    house.tick()
+    assert (house.gate.find(shown.encode()), house.problem) == (key(), "")
+
+
+def test_whoever_moves_the_export_away_too_begins_anew(house: House) -> None:
+    shown = house.add()
+    house.gate.startService()
+    (house.folder / "keys.sqlite").unlink()
+    (house.folder / export.FILE).rename(house.folder / "aside")
+    house.tick()
+    assert house.gate.find(shown.encode()) == key()
+    house.record = SqliteKeyRecord(house.folder, {}, lambda: 1000.0)
+    fresh = house.add("00000002")
+    house.tick()
+    assert house.gate.find(shown.encode()) is None
+    assert house.gate.find(fresh.encode())
+    assert house.problem == ""
 
 
 def test_a_record_replaced_by_nonsense_changes_nothing(house: House) -> None:
