@@ -29,7 +29,7 @@ TRAITS = Traits(
     rules=(
         speaks("/v1/audio/speech", "json:model"),
         Rule(READ, "/v1/audio/voices"),
-        Rule(READ, "/v1/audio/models"),
+        Rule(READ, "/v1/audio/models", models="openai"),
         Rule(LISTS, "/v1/voices"),
         Rule(LISTS, "/v1/voices/all"),
         Rule(LISTS, "/voices"),

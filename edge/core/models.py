@@ -8,11 +8,8 @@ from edge.core.keys import Key
 from edge.core.refusal import Refusal
 
 _LATEST: Final = ":latest"
-_LISTS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "openai": ("data", ("id",)),
-    "ollama": ("models", ("name", "model")),
-}
-"""How a list of models is worded: the member that holds it, and the members that name a model in it."""
+_MEMBERS: Final = ("data", "models")
+"""What holds a list of models: OpenAI's member and Ollama's. llama.cpp's server has both in one document."""
 
 
 def model_allowed(key: Key, model: str | None) -> bool:
@@ -45,18 +42,26 @@ def filter_models(document: bytes, kind: str, key: Key) -> bytes:
     """
     if not key.models:
         return document
-    member, names = _LISTS[kind]
     try:
         read: Any = json.loads(document)
-        listed = read[member]
-        if not isinstance(listed, list):
-            raise ValueError(member)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        read, listed = {"object": "list"} if kind == "openai" else {}, []
-    read[member] = [entry for entry in listed if _shown(entry, names, key)]
-    return json.dumps(read, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        lists = {member: read[member] for member in _MEMBERS if member in read}
+        if not lists or not all(isinstance(listed, list) for listed in lists.values()):
+            raise ValueError(kind)
+        return _written(
+            read | {member: [one for one in listed if _shown(one, key)] for member, listed in lists.items()}
+        )
+    except (ValueError, TypeError, RecursionError):
+        return _written({"models": []} if kind == "ollama" else {"object": "list", "data": []})
 
 
-def _shown(entry: Any, names: tuple[str, ...], key: Key) -> bool:
-    said = [entry[name] for name in names if name in entry] if isinstance(entry, dict) else []
+def _written(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _shown(entry: Any, key: Key) -> bool:
+    """Whether every name of an entry is one that the key may use; a `name` beside OpenAI's bare `id` is for show."""
+    if not isinstance(entry, dict):
+        return False
+    names = ("id",) if "id" in entry and "model" not in entry else ("id", "name", "model")
+    said = [entry[name] for name in names if name in entry]
     return bool(said) and all(isinstance(name, str) and model_allowed(key, name) for name in said)

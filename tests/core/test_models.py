@@ -47,6 +47,34 @@ def test_lists_show_what_the_key_may_use_and_keep_the_rest_of_the_document() -> 
     assert [entry["model"] for entry in cut["models"]] == ["gemma3:4b", "llama3.2"]
 
 
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+def test_a_document_with_both_lists_has_both_cut(kind: str) -> None:
+    llama = {
+        "models": [{"name": "qwen.gguf", "model": "qwen.gguf"}, {"name": "gemma3", "model": "gemma3"}],
+        "object": "list",
+        "data": [{"id": "qwen.gguf"}, {"id": "gemma3"}],
+    }
+    cut = json.loads(filter_models(json.dumps(llama).encode(), kind, GEMMA))
+    assert cut == {
+        "models": [{"name": "gemma3", "model": "gemma3"}],
+        "object": "list",
+        "data": [{"id": "gemma3"}],
+    }
+
+
+def test_a_list_in_either_member_shows_what_is_named_in_either_way() -> None:
+    hidden = [{"id": "tts-1"}, {"id": 3}, {"id": "gemma3", "name": "gemma3", "model": "qwen"}]
+    edge_tts = {"models": [{"id": "gemma3", "name": "Gemma, the third"}, *hidden]}
+    cut = json.loads(filter_models(json.dumps(edge_tts).encode(), "openai", GEMMA))
+    assert cut == {"models": [{"id": "gemma3", "name": "Gemma, the third"}]}
+
+
+@pytest.mark.parametrize("other", [b"{}", b"null", b'"qwen"', b'{"qwen": 1}'])
+def test_a_member_that_is_no_list_hides_the_whole(other: bytes) -> None:
+    document = b'{"data": [{"id": "gemma3"}], "models": %b}' % other
+    assert json.loads(filter_models(document, "openai", GEMMA)) == {"object": "list", "data": []}
+
+
 def test_a_key_without_a_rule_gets_the_very_bytes() -> None:
     assert filter_models(b'{ "data" : [] }', "openai", key()) == b'{ "data" : [] }'
 

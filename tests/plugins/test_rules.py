@@ -85,6 +85,8 @@ def test_what_changes_a_service_or_is_not_named_needs_manage(registry, kind, met
         ("openai", "POST", "/v1/messages/count_tokens", (False, "anthropic", "json:model", "", "")),
         ("whisper", "POST", "/v1/audio/transcriptions", (True, "", "form:model", "", "transcription")),
         ("whisper", "POST", "/asr", (True, "", "", "", "transcription")),
+        ("tts", "GET", "/v1/models", (False, "", "", "openai", "")),
+        ("tts", "GET", "/v1/audio/models", (False, "", "", "openai", "")),
         ("tts", "POST", "/v1/audio/speech", (True, "", "json:model", "", "speech")),
         ("image", "POST", "/prompt", (True, "", "", "", "images")),
         ("image", "POST", "/api/prompt", (True, "", "", "", "images")),
