@@ -7,7 +7,7 @@ what takes turns or needs a look at the body.
 
 import re
 from collections.abc import Callable, Coroutine, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -20,8 +20,6 @@ from zope.interface import implementer
 
 from edge.core.cors import allowed, is_preflight, preflight
 from edge.core.exchange import Caller, Exchange
-from edge.core.forwarding import forwarded, sent_back, sent_on
-from edge.core.headers import Fields, Pair
 from edge.core.redact import printable, redacted
 from edge.core.refusal import Refusal
 from edge.core.rotation import ends_soon
@@ -30,9 +28,9 @@ from edge.core.rules import ANYTHING
 from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
 from edge.web.drive import drive
+from edge.web.local import render_local
 from edge.web.pages import DOUBT, refuse, said_by_gate
 from edge.wire.body import BodyLostError, BodyTooLargeError
-from edge.wire.irequest import render_stock
 from edge.wire.request import Request
 
 STOCK_BODY: Final = 1024 * 1024
@@ -267,26 +265,7 @@ class Guard:
             return
         except BodyLostError:
             return
-        arrival, route = request.exchange.arrival, request.exchange.route
+        route = request.exchange.route
         prefix = route.prefix if route is not None else b""
         path = request.path[len(prefix) :] if self.traits is None else request.mapped
-        seen = [
-            (b"Host", request.authority),
-            *sent_on(request.fields),
-            *forwarded(arrival.client, request.chain, arrival.secure, request.authority, prefix),
-            (b"X-Request-Id", arrival.id.encode("ascii")),
-        ]
-        render_stock(
-            request,
-            self.resource,
-            body,
-            prefix.split(b"/")[1:],
-            path.split(b"/")[1:],
-            seen,
-            partial(_dressed, request),
-        )
-
-
-def _dressed(request: Request, pairs: list[Pair]) -> list[Pair]:
-    """The head of an answer that a stock resource gives, as that of any service."""
-    return sent_back(Fields(pairs), request.origin_allowed is not None) + said_by_gate(request)
+        render_local(request, self.resource, body, prefix, path)

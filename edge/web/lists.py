@@ -28,6 +28,10 @@ _OF_THE_WHOLE: Final = frozenset({b"etag", b"last-modified", b"content-md5", b"d
 }
 """What an answer says of a list that is another one once it is cut."""
 
+TOO_LARGE: Final = Refusal(
+    "upstream-broken", f"The service's list of models is larger than {LIST_SIZE} bytes.", retry=False
+)
+
 Cut = Callable[[bytes, str, Key], bytes]
 
 
@@ -79,20 +83,25 @@ async def cut_list(
 
     `pairs` is the head as it would be sent back, `answer` is `edge.web.forward.Answer`.
     """
-    caller = request.exchange.caller
-    assert caller is not None
     held = Collected(LIST_SIZE)
     request.gone = held.cancel
     answer.deliverBody(held)
     try:
         whole = await held.done
     except BodyTooLargeError:
-        return Refusal(
-            "upstream-broken", f"The service's list of models is larger than {LIST_SIZE} bytes.", retry=False
-        )
+        return TOO_LARGE
     except Exception:
         return refusal_of(Failure()) or Refusal("upstream-broken", "The service broke off in the middle of its answer.")
     request.gone = None
+    return give_list(request, answer.code, pairs, answer.phrase, whole, cut)
+
+
+def give_list(
+    request: Request, status: int, pairs: list[Pair], phrase: bytes, whole: bytes, cut: Cut
+) -> Refusal | None:
+    """Answers with those models of a `whole` list that the key may use; the Refusal where it cannot be cut."""
+    caller = request.exchange.caller
+    assert caller is not None
     lows = [name.lower() for name, _ in pairs]
     if b"content-encoding" in lows and whole:
         return Refusal(
@@ -101,5 +110,5 @@ async def cut_list(
     kept = [pair for pair, low in zip(pairs, lows, strict=True) if low not in _OF_THE_WHOLE]
     data = b"" if request.verb == "HEAD" else cut(whole, request.rule.models, caller.key)
     length = None if request.verb == "HEAD" else len(data)
-    request.begin(answer.code, kept, length, data, True, answer.phrase)
+    request.begin(status, kept, length, data, True, phrase)
     return None

@@ -5,8 +5,7 @@ Our own resources use `wire.request.Request` and pay for nothing else. The first
 klein, static files, forms and sessions work as they do under `twisted.web.server.Site`.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.interfaces import IAddress, IPullProducer
 from twisted.internet.task import Clock, CooperativeTask, cooperate
@@ -24,7 +23,17 @@ from edge.wire.request import Request
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Dress = Callable[[list[Pair]], list[Pair]]
+
+class Taker(Protocol):
+    """Who takes the answer of a resource, and gives it to the client; our request does it as it is."""
+
+    def begin(
+        self, status: int, pairs: list[Pair], length: int | None, data: bytes, last: bool, phrase: bytes = ...
+    ) -> None: ...
+    def send(self, data: bytes) -> None: ...
+    def end(self) -> None: ...
+
+
 _HOP: Final = frozenset({b"transfer-encoding", b"connection", b"content-length", b"keep-alive", b"upgrade"})
 _FACE: Final = frozenset(IRequest.names(all=True)) | {
     "notifyFinish",
@@ -74,11 +83,11 @@ class _StockChannel:
 
     factory = None
 
-    def __init__(self, request: Request, site: Site, dress: Dress | None = None) -> None:
+    def __init__(self, request: Request, site: Site, taker: Taker | None = None) -> None:
         self.site = site
         self.transport = self
         self._request = request
-        self._dress = dress
+        self._taker: Taker = request if taker is None else taker
         self._head: tuple[int, list[tuple[bytes, bytes]], int | None, bytes] | None = None
         self._pulled: _Pulled | None = None
 
@@ -97,16 +106,14 @@ class _StockChannel:
         ]
         stated = headers.getRawHeaders(b"content-length")
         length = int(stated[0]) if stated and stated[0].isdigit() else None
-        if self._dress is not None:
-            pairs = self._dress(pairs)
         self._head = (int(code), pairs, length, reason)
 
     def write(self, data: bytes) -> None:
         if self._head is not None:
             (status, pairs, length, reason), self._head = self._head, None
-            self._request.begin(status, pairs, length, data, False, reason)
+            self._taker.begin(status, pairs, length, data, False, reason)
         else:
-            self._request.send(data)
+            self._taker.send(data)
 
     def writeSequence(self, data: list[bytes]) -> None:
         self.write(b"".join(data))
@@ -114,9 +121,9 @@ class _StockChannel:
     def requestDone(self, _: TwistedRequest) -> None:
         if self._head is not None:
             (status, pairs, length, reason), self._head = self._head, None
-            self._request.begin(status, pairs, length, b"", True, reason)
+            self._taker.begin(status, pairs, length, b"", True, reason)
         else:
-            self._request.end()
+            self._taker.end()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if not streaming:
@@ -151,6 +158,16 @@ class StockRequest(TwistedRequest):
         except BaseException:
             self.processingFailed(Failure())
 
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answers 500; an answer that is under way is broken off, so that nobody takes it for a whole one."""
+        if self.startedWriting:
+            self._log.failure("", failure=reason)
+            if not self.finished:
+                self.loseConnection()
+        else:
+            super().processingFailed(reason)
+        return reason
+
 
 def stock_request(request: Request) -> StockRequest:
     """A twisted.web request behind ours, without its body; `render_stock` gives it one and lets it run."""
@@ -172,13 +189,13 @@ def render_stock(
     prepath: list[bytes],
     postpath: list[bytes],
     fields: "Iterable[Pair] | None" = None,
-    dress: Dress | None = None,
+    taker: Taker | None = None,
 ) -> None:
     """Lets any twisted.web resource answer: `body` is complete, the paths are what was and was not consumed yet.
 
-    `fields` are what it sees of the request's, all where None; `dress` makes of the answer's fields what is sent.
+    `fields` are what it sees of the request's, all where None; `taker` takes the answer, the request itself where None.
     """
-    stock = StockRequest(_StockChannel(request, _SITE, dress))
+    stock = StockRequest(_StockChannel(request, _SITE, taker))
     stock._under = (resource, prepath, postpath)
     for name, value in request.fields if fields is None else fields:
         stock.requestHeaders.addRawHeader(name, value)
