@@ -1,12 +1,15 @@
 """Jobs that go on after their request has been answered: ComfyUI says at once that it has queued a prompt, and draws later.
 
-A job begins with the `prompt_id` of that answer. It has ended when the server's WebSocket says so, when its history
-knows it, or when its queue, asked after the job began, no longer does; and, since none of these may ever come, when it
-has lasted too long. Each method returns the ids that have ended with it, each id once.
+A job begins with the `prompt_id` of that answer. It has ended when the server's queue, asked after the job began, no
+longer lists it; and, since that may never come, when it has lasted too long. Clients may choose the id: one that is
+given to several jobs stands for as many places as the queue lists it times, and only its beginning is told from others.
+Each method returns the ids of the jobs that have ended with it, an id as often as jobs of that name have.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import define, field
@@ -14,15 +17,23 @@ from attrs import define, field
 MOST: Final = 1024
 """Jobs that are followed at once; the oldest are given up beyond."""
 ANSWER: Final = 1024 * 1024
-"""Bytes of an answer or a message that are looked at, at the most."""
-ENDS: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
+"""Bytes of an answer that are looked at, at the most."""
+LONGEST: Final = 128
+"""Characters of an id that are looked at: ids that begin alike count as one."""
+
+# Where no more than the beginning of an answer was kept; a character is at most four bytes, or two escapes.
+_BEGINNING: Final = re.compile(
+    rb'\s*\{\s*"prompt_id"\s*:\s*"((?:[^"\\\x00-\x1f]|\\u[0-9a-fA-F]{4}|\\["\\/bfnrt]){0,%d})' % (4 * LONGEST)
+)
 
 
 def prompt_id(body: bytes) -> str | None:
-    """The id in an answer to `POST /prompt`, None where nothing was queued."""
+    """The id in the beginning of an answer to `POST /prompt`, None where nothing was queued."""
     value = _object(body)
+    if value is None and (match := _BEGINNING.match(body)):
+        value = _object('{"prompt_id":"' + match[1].decode("utf-8", "replace") + '"}')
     found = value.get("prompt_id") if value else None
-    return found if isinstance(found, str) and 0 < len(found) <= 128 else None
+    return _name(found) if isinstance(found, str) else None
 
 
 @define
@@ -30,49 +41,49 @@ class Jobs:
     """The jobs of one server. Times are in seconds on one clock; `longest` is the bound of a job."""
 
     longest: float = 3600.0
-    _begun: dict[str, float] = field(factory=dict)
+    _begun: list[tuple[str, float]] = field(factory=list)
 
     def begin(self, job: str, now: float) -> list[str]:
         """A job was queued. Returns those that had to be given up for it."""
-        self._begun.setdefault(job, now)
-        return self._end(list(self._begun)[: max(0, len(self._begun) - MOST)])
-
-    def heard(self, message: bytes) -> list[str]:
-        """A text message of the WebSocket. `executing` without a node was the only sign of an end in older versions."""
-        if b'"execut' not in message:
-            return []
-        value = _object(message) or {}
-        data = value.get("data")
-        if not isinstance(data, Mapping) or not isinstance(data.get("prompt_id"), str):
-            return []
-        kind = value.get("type")
-        ended = kind in ENDS or (kind == "executing" and "node" in data and data["node"] is None)
-        return self._end([data["prompt_id"]]) if ended else []
+        self._begun.append((job, now))
+        ended = [name for name, _ in self._begun[:-MOST]]
+        del self._begun[:-MOST]
+        return ended
 
     def queue(self, body: bytes, asked: float) -> list[str]:
         """An answer to `GET /queue` that was asked at a time: what it does not list has ended, unless it began since."""
         value = _object(body)
         if value is None or not {"queue_running", "queue_pending"} <= value.keys():
             return []
-        listed = {entry[1] for name in ("queue_running", "queue_pending") for entry in _entries(value[name])}
-        return self._end([job for job, begun in self._begun.items() if begun < asked and job not in listed])
-
-    def history(self, body: bytes) -> list[str]:
-        """An answer to `GET /history` or `GET /history/ID`, which know what has ended."""
-        return self._end(list(_object(body) or {}))
+        listed = Counter(_name(entry[1]) for at in ("queue_running", "queue_pending") for entry in _entries(value[at]))
+        kept, ended = [], []
+        for name, begun in reversed(self._begun):
+            # Of those that have one name the oldest end first.
+            if begun >= asked:
+                kept.append((name, begun))
+            elif listed[name]:
+                listed[name] -= 1
+                kept.append((name, begun))
+            else:
+                ended.append(name)
+        self._begun = kept[::-1]
+        return ended[::-1]
 
     def overdue(self, now: float) -> list[str]:
         """Jobs that have lasted longer than any may."""
-        return self._end([job for job, begun in self._begun.items() if now - begun >= self.longest])
+        ended = [name for name, begun in self._begun if now - begun >= self.longest]
+        self._begun = [one for one in self._begun if now - one[1] < self.longest]
+        return ended
 
     def __len__(self) -> int:
         return len(self._begun)
 
-    def _end(self, jobs: Iterable[str]) -> list[str]:
-        return [job for job in jobs if self._begun.pop(job, None) is not None]
+
+def _name(job: str) -> str:
+    return job[:LONGEST] or "-"
 
 
-def _object(body: bytes) -> Mapping[str, Any] | None:
+def _object(body: bytes | str) -> Mapping[str, Any] | None:
     if len(body) > ANSWER:
         return None
     try:

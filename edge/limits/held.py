@@ -26,32 +26,21 @@ class HeldJobs:
     clock: IReactorTime
     ask: Callable[[], Awaitable[bytes]]
     jobs: Jobs = field(factory=Jobs)
-    _tickets: dict[str, Ticket] = field(factory=dict)
+    _tickets: dict[str, list[Ticket]] = field(factory=dict)
+    """Of each job's name, the oldest first."""
     _loop: LoopingCall | None = None
 
     def hold(self, job: str, ticket: Ticket) -> None:
         """Keep a ticket until the job has ended; asks the server now and then meanwhile."""
-        if job in self._tickets:
-            # The server has taken up the same job twice: one place is enough for it.
-            ticket.release(worked=False)
-            return
-        self._tickets[job] = ticket
+        self._tickets.setdefault(job, []).append(ticket)
         self._release(self.jobs.begin(job, self.clock.seconds()))
         if self._loop is None:
             self._loop = LoopingCall(self._look)
             self._loop.clock = self.clock
             self._loop.start(EVERY, now=False)
 
-    def heard(self, message: bytes) -> None:
-        """A text message that the server sent over a WebSocket, whoever it was for."""
-        self._release(self.jobs.heard(message))
-
-    def stop(self) -> None:
-        """Give every place back: the gate ends, or the server is configured anew."""
-        self._release(list(self._tickets))
-
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self.jobs)
 
     def _look(self) -> "Deferred[None]":
         return Deferred.fromCoroutine(self._asked()).addErrback(self._unanswered)
@@ -67,8 +56,10 @@ class HeldJobs:
 
     def _release(self, ended: list[str]) -> None:
         for job in ended:
-            if (ticket := self._tickets.pop(job, None)) is not None:
-                ticket.release()
+            tickets = self._tickets[job]
+            tickets.pop(0).release()
+            if not tickets:
+                del self._tickets[job]
         if not self._tickets and self._loop is not None:
             self._loop.stop()
             self._loop = None

@@ -14,34 +14,13 @@ def begun(*names, now=0.0, **more):
     return jobs
 
 
-def message(kind, **data):
-    return json.dumps({"type": kind, "data": data}).encode()
-
-
 def test_a_job_begins_with_the_id_of_the_answer():
     assert prompt_id(b'{"prompt_id": "abc", "number": 3, "node_errors": {}}') == "abc"
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[1]", b'{"prompt_id": 3}', b'{"prompt_id": ""}', b'{"error": {}}', b"[" * 99999]
-)
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"prompt_id": 3}', b'{"error": {}}', b"[" * 99999])
 def test_an_answer_without_an_id_begins_nothing(body):
     assert prompt_id(body) is None
-
-
-@pytest.mark.parametrize("kind", ["execution_success", "execution_error", "execution_interrupted"])
-def test_the_websocket_tells_the_end_once(kind):
-    jobs = begun("a", "b")
-    assert jobs.heard(message(kind, prompt_id="a")) == ["a"]
-    assert jobs.heard(message(kind, prompt_id="a")) == []
-    assert len(jobs) == 1
-
-
-def test_executing_nothing_is_an_end_and_executing_a_node_is_none():
-    jobs = begun("a")
-    assert jobs.heard(message("executing", prompt_id="a", node="7")) == []
-    assert jobs.heard(message("executing", prompt_id="a")) == []
-    assert jobs.heard(message("executing", prompt_id="a", node=None)) == ["a"]
 
 
 def test_what_the_queue_no_longer_lists_has_ended_unless_it_began_since():
@@ -52,13 +31,33 @@ def test_what_the_queue_no_longer_lists_has_ended_unless_it_began_since():
     assert len(jobs) == 3
 
 
+def listing(*jobs):
+    return json.dumps(
+        {"queue_running": [[0, job] for job in jobs[:1]], "queue_pending": [[1, job] for job in jobs[1:]]}
+    )
+
+
+@pytest.mark.parametrize("job", ["", "x" * 200, "x" * 9000, "\N{SNOWMAN}" * 3000, "\N{DUCK}" * 3000, '"' * 3000])
+@pytest.mark.parametrize("ascii", [True, False])
+def test_an_id_of_any_length_is_known_again_by_its_beginning(job, ascii):
+    answer = json.dumps({"prompt_id": job, "number": 1}, ensure_ascii=ascii).encode()[:4096]
+    jobs = begun(prompt_id(answer), now=1.0)
+    assert jobs.queue(listing(job).encode(), asked=2.0) == []
+    assert len(jobs.queue(listing().encode(), asked=2.0)) == 1
+
+
+def test_an_id_that_several_jobs_have_stands_for_as_many_as_the_queue_lists():
+    jobs = begun("same", "other", "same", now=1.0)
+    jobs.begin("same", 2.0)
+    assert jobs.queue(listing("same", "same", "other", "same").encode(), asked=3.0) == []
+    assert jobs.queue(listing("same", "other").encode(), asked=3.0) == ["same", "same"]
+    jobs.begin("same", 4.0)
+    assert jobs.queue(listing().encode(), asked=4.0) == ["other", "same"] and len(jobs) == 1
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"queue_running": []}', b"not json"])
 def test_an_answer_that_is_no_queue_ends_nothing(body):
     assert begun("a").queue(body, asked=9.0) == []
-
-
-def test_history_knows_what_has_ended():
-    assert begun("a", "b").history(b'{"b": {"status": {}}, "other": {}}') == ["b"]
 
 
 def test_a_job_that_never_ends_is_given_up():
@@ -74,8 +73,8 @@ def test_there_is_an_end_to_how_many_are_followed():
 
 
 @given(st.binary(max_size=300))
-def test_whatever_is_heard_nothing_is_raised(noise):
+def test_whatever_is_answered_nothing_is_raised(noise):
     jobs = begun("a")
-    for body in (noise, b'{"execut' + noise, b" " * (ANSWER + 1)):
-        assert not [*jobs.heard(body), *jobs.queue(body, 1.0), *jobs.history(body)]
+    for body in (noise, b'{"prompt_id":"' + noise, b" " * (ANSWER + 1)):
+        assert not jobs.queue(body, 1.0)
         prompt_id(body)

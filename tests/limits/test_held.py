@@ -9,7 +9,7 @@ from edge.core.headers import fields
 from edge.core.jobs import Jobs
 from edge.core.keys import Key
 from edge.limits.held import EVERY, HeldJobs
-from edge.limits.slots import Place, Slots, Ticket, Waiting
+from edge.limits.slots import Place, Slots, Waiting
 from edge.stores.counters_memory import MemoryCounters
 
 GPU = Place("image", size=1)
@@ -67,12 +67,6 @@ def test_the_hardware_is_taken_until_the_queue_forgets_the_job(slots, clock, ser
     assert slots._stages["image"].queue.average == 6 * EVERY
 
 
-def test_the_websocket_is_quicker(slots, held):
-    held.hold("a", slots.ask(exchange(), GPU))
-    held.heard(b'{"type": "execution_success", "data": {"prompt_id": "a"}}')
-    assert slots.load("image") == (0, 0)
-
-
 def test_a_server_that_does_not_answer_holds_a_place_no_longer_than_a_job_may_last(slots, clock, server, held):
     held.hold("a", slots.ask(exchange(), GPU))
     server.running = None
@@ -92,10 +86,13 @@ def test_nothing_is_asked_while_nothing_is_held(slots, clock, server, held):
     assert server.asked == 2
 
 
-def test_one_job_holds_one_place(slots, held):
+def test_an_id_that_a_client_gives_to_every_job_holds_a_place_for_each(slots, clock, server, held):
     place = Place("image", size=2)
     for _ in range(2):
         held.hold("a", slots.ask(exchange(), place))
-    assert slots.load("image")[0] == 1
-    held.stop()
-    assert slots.load("image")[0] == 0 and isinstance(slots.ask(exchange(), place), Ticket)
+    server.running = ["a", "a"]
+    clock.advance(EVERY)
+    assert isinstance(slots.ask(exchange(), place), Waiting) and slots.load("image") == (2, 1) and len(held) == 2
+    server.running = ["a"]
+    clock.advance(EVERY)
+    assert slots.load("image") == (2, 0) and len(held) == 1
