@@ -230,6 +230,45 @@ def test_a_second_signal_ends_at_once(gates: Made):
         assert running.returncode != 0
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_sighup_is_refused_in_a_line_and_breaks_nothing(gates: Made, way: str):
+    with gates(command=WAYS[way]) as gate:
+        gate.wait_for("that key ends")
+        running = stream(gate)
+        assert gate.process is not None
+        gate.process.send_signal(signal.SIGHUP)
+        gate.wait_for("SIGHUP: reading the configuration again is not built yet")
+        assert '"user":"first"' in curl(gate)
+        out, _ = running.communicate(timeout=60)
+        assert out.rstrip().endswith(b"data: [DONE]")
+        assert gate.stop() == 0
+
+
+def test_a_gate_whose_terminal_is_closed_finishes_what_is_open(gates: Made):
+    gate = gates('[drain]\ntimeout = "60s"\n')
+    ours, theirs = os.openpty()
+    gate._from = 0
+    # As a shell starts it: leader of a session whose terminal is its standard input, output and error.
+    gate.process = subprocess.Popen(
+        [
+            sys.executable, "-c", "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])",
+            *RUN, "--config", str(gate.config), "--data", str(gate.data),
+        ],
+        env=gate.environ, stdin=theirs, stdout=theirs, stderr=theirs, cwd=gate.folder, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    while b"that key ends" not in said:
+        said += os.read(ours, 65536)
+    gate.log_file.write_bytes(said)
+    running = stream(gate)
+    os.close(ours)
+    out, _ = running.communicate(timeout=60)
+    assert out.rstrip().endswith(b"data: [DONE]")
+    assert gate.process.wait(10) == 0
+    assert "chat/completions" in (gate.data / "log" / "access.jsonl").read_text()
+
+
 def refused(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
