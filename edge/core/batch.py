@@ -12,11 +12,12 @@ _colon: Final = b": ".join
 class Block:
     """Fields that are sent again and again, with their lines as HTTP/1.1 writes them."""
 
-    __slots__ = ("checked", "lines", "notes", "pairs")
+    __slots__ = ("checked", "dated", "lines", "notes", "pairs")
 
     def __init__(self, pairs: Iterable[Pair]) -> None:
         self.pairs = tuple(pairs)
         self.lines = lines(self.pairs)
+        self.dated = dated(self.pairs)
         self.checked = False
         """Whether whoever sends them has found that they can be."""
         self.notes: dict[Any, Any] = {}
@@ -39,6 +40,13 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.block.pairs) + self.own.count(b"\n") + len(self.rest)
+
+
+def dated(pairs: Iterable[Pair]) -> bool:
+    """Whether one of these fields is a Date."""
+    if type(pairs) is Batch:
+        return pairs.block.dated
+    return any(name.lower() == b"date" for name, _ in pairs)
 
 
 def lines(pairs: Iterable[Pair]) -> bytes:

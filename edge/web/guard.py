@@ -29,7 +29,7 @@ from edge.core.service import Rule, Traits
 from edge.interfaces import IStreamed
 from edge.web.drive import drive
 from edge.web.local import render_local
-from edge.web.pages import DOUBT, refuse, said_by_gate
+from edge.web.pages import DOUBT, NO_SWITCH, refuse, said_by_gate
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
@@ -229,8 +229,7 @@ class Guard:
         request.exchange = exchange.by(found)
         request.extra += ends_soon(found.key, now)
         if request.upgrade is not None and request.protocol == "HTTP/2.0" and not self._switches(request.upgrade):
-            # An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4).
-            return Refusal("path-not-allowed", "This service does not switch to this protocol.", retry=False)
+            return NO_SWITCH
         body = request.body
         if body.length:
             # What came together with the head is there already.

@@ -19,7 +19,7 @@ from edge.errors import StoreError
 from edge.interfaces import IStreamed
 from edge.web.drive import drive
 from edge.web.guard import Door
-from edge.web.pages import DOUBT, refuse, reply_json
+from edge.web.pages import DOUBT, NO_SWITCH, refuse, reply_json
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
@@ -78,6 +78,8 @@ class Public:
 
     def render(self, request: Any) -> int:
         refusal = self.door.origin(request) if b"origin" in request.fields.lows else None
+        if request.upgrade is not None and request.protocol == "HTTP/2.0":
+            refusal = NO_SWITCH
         if refusal is not None:
             refuse(request, refusal)
         elif request.origin_allowed is not None and is_preflight(request.verb, request.fields):

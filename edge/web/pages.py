@@ -14,6 +14,8 @@ from edge.wire.request import Request
 _NO_STORE: Final = (b"Cache-Control", b"no-store")
 
 
+NO_SWITCH: Final = Refusal("path-not-allowed", "Nothing here switches to this protocol.", retry=False)
+"""An ordinary 200 to an extended CONNECT would be taken for a tunnel (RFC 8441 4)."""
 DOUBT: Final = Refusal("store-unavailable", "The gate cannot judge this request now.", retry_after=5.0)
 """What is said where judging itself failed: closed on doubt."""
 

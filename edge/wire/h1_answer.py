@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IPushProducer
 
-from edge.core.batch import Batch, lines
+from edge.core.batch import Batch, dated, lines
 from edge.core.headers import Pair
 from edge.wire.chunked import LAST
 from edge.wire.h1_connection import BODY, CLOSED, TUNNEL, H1Connection
@@ -43,10 +43,13 @@ class Answering(H1Connection):
         assert request is not None
         first = status_line(status, phrase)
         if type(pairs) is Batch:
-            same, own = pairs.block.lines, pairs.own
+            block = pairs.block
+            same, own, has_date = block.lines, pairs.own, block.dated
             rest = lines(pairs.rest) if pairs.rest else b""
         else:
-            same, own, rest = b"", b"", lines(pairs)
+            same, own, rest, has_date = b"", b"", lines(pairs), dated(pairs)
+        if not has_date:
+            first += b"Date: %b\r\n" % self._server.date()
         self._bodyless = bodyless = request.verb == "HEAD" or status == 204 or status == 304
         self._chunking = self._until_close = False
         framing = b""
@@ -60,7 +63,7 @@ class Answering(H1Connection):
             else:
                 self._keep = False
                 self._until_close = True
-        if self._state == BODY and not request.body.wanted and not self._can_discard():
+        if self._state == BODY and not self._can_discard():
             self._keep = False
         if bodyless:
             data = b""

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from edge.core.headers import Fields, Pair
-from edge.wire.head import CHUNKED, LONGEST, BadHead, RequestHead, host_of
+from edge.wire.head import CHUNKED, LONGEST, BadHead, RequestHead, host_of, one_key
 from edge.wire.limits import WireLimits
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
@@ -146,11 +146,11 @@ def request_head(pairs: list[Pair], ended: bool, limits: WireLimits) -> RequestH
         size = 0
     else:
         size = CHUNKED if length is None else length
+    fields = Fields(kept, lows)
     if protocol is not None:
         size = 0
-    return RequestHead(
-        method, path, 0, Fields(kept, lows), host, authority, size, True, expects and size != 0, protocol
-    )
+        one_key(fields)
+    return RequestHead(method, path, 0, fields, host, authority, size, True, expects and size != 0, protocol)
 
 
 def _method(pseudo: dict[bytes, bytes], ended: bool, length: int | None) -> tuple[str, bytes | None]:

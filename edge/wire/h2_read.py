@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _FRAGMENTS: Final = 64
 """Frames of one header block."""
-_SMALL: Final = 256
-"""Payload below which a DATA frame counts as a tenth of a control frame: 100 a second go on for ever, a flood does not."""
+_SMALL: Final = 16
+"""Payload below which a DATA frame counts as a tenth of a control frame: lines of a text go on for ever, a flood of crumbs does not."""
 _MANY_SETTINGS: Final = 120
 """Bytes of one SETTINGS frame (20 settings) from which on it counts as several."""
 _TOUCHED: Final = 8

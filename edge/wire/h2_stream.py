@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 
+from edge.core.batch import dated
 from edge.core.headers import Pair
 from edge.wire.h2_frames import (
     CANCEL,
@@ -189,6 +190,8 @@ class Stream(Upload):
         if status == 204:
             length = None
         self._bodyless = bodyless = verb == "HEAD" or status == 204 or status == 304
+        if not dated(pairs):
+            pairs = [(b"Date", self._connection.date()), *pairs]
         self._sender.answer(self, encode_head(status, pairs, length), b"" if bodyless else data, last)
         if self.closed:
             self.request = None

@@ -317,6 +317,8 @@ def _said(block: bytes, most_fields: int) -> _Said:
     size = CHUNKED if chunked else length or 0
     # An upgrade with a body, or to one of several protocols, has no single reading: it is an ordinary request.
     usable = upgrade is not None and upgrading and not size and b"," not in upgrade
+    if usable:
+        one_key(fields)
     lead = rest = b""
     if length is not None:
         lead, rest, fields = _without_length(block, fields)
@@ -335,6 +337,12 @@ def _said(block: bytes, most_fields: int) -> _Said:
         expects and size != 0,
         upgrade.lower() if usable and upgrade is not None else None,
     )
+
+
+def one_key(fields: Fields) -> None:
+    """Raises BadHead for a handshake with more than one key, which nobody can answer (RFC 6455 4.2.1)."""
+    if fields.lows.count(b"sec-websocket-key") > 1:
+        raise BadHead("there is more than one Sec-WebSocket-Key")
 
 
 def _port(authority: bytes) -> bytes:

@@ -192,17 +192,19 @@ class Http1(Answering):
             self._abort()
         else:
             # It broke in the very bytes that brought the head, before anybody heard of the request.
-            self._refuse(error.refusal)
+            self._refuse(error.refusal, request.verb == "HEAD")
         if request is not None:
             request.lost(Failure(error))
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, headless: bool = False) -> None:
         """Answers what never became a request, and closes."""
         pairs, data = self._server.handler.refuse(refusal, self.origin, "HTTP/1.1")
-        out = [status_line(refusal.status)]
+        out = [status_line(refusal.status), b"Date: %b\r\n" % self._server.date()]
         out += [b"%b: %b\r\n" % pair for pair in pairs]
         out.append(b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(data))
-        self._write(b"".join(out) + data)
+        if not headless and not self._buffer.startswith(b"HEAD "):
+            out.append(data)
+        self._write(b"".join(out))
         # Who was too slow for us gets no further time to be slow in.
         if refusal.reason == "request-timeout":
             self._patience = _LAST_WORD

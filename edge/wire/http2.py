@@ -60,6 +60,7 @@ class Http2(Protocol):
         self.limits = limits = server.limits
         self.origin = origin
         self.now = server.clock.seconds
+        self.date = server.date
         self.closed = False
         """Nothing more is read: it is closing, or lost."""
         self.streams: dict[int, Stream] = {}
@@ -145,6 +146,8 @@ class Http2(Protocol):
     def _close(self) -> None:
         """Closes once everything written has gone out, however slowly the client reads."""
         self._stop()
+        # Within a turn the goodbye and the last answers are still being gathered.
+        self.sender.flush()
         self._polite = True
         self._deadline = self.now() + _CLOSING
         self.transport.unregisterProducer()
@@ -244,7 +247,7 @@ class Http2(Protocol):
     def _refuse(self, stream: Stream, refusal: Refusal, headless: bool) -> None:
         """Answers what never became a request."""
         pairs, data = self._server.handler.refuse(refusal, self.origin, "HTTP/2.0")
-        block = encode_head(refusal.status, pairs, len(data))
+        block = encode_head(refusal.status, [(b"Date", self.date()), *pairs], len(data))
         self.sender.answer(stream, block, b"" if headless else data, True)
 
     # For streams
@@ -261,7 +264,6 @@ class Http2(Protocol):
         if not self.streams:
             self._idle_since = self.now()
             if self.going and not self.closed:
-                self.sender.flush()
                 self._close()
 
     def remember(self, number: int, by_us: bool) -> None:

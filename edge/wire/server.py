@@ -1,6 +1,7 @@
 """What all connections of a gate share: the handler, the limits, the clock that looks after deadlines, and the drain."""
 
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from typing import Any, Final, Protocol
 
 from attrs import Factory, define, field
@@ -74,6 +75,15 @@ class Server:
     _tick: LoopingCall | None = None
     _due: list[Connection] = field(factory=list)
     """Who is still to be looked at in this second."""
+    _second: int = -1
+    _date: bytes = b""
+
+    def date(self) -> bytes:
+        """What `Date` says now (RFC 9110 6.6.1)."""
+        second = int(self.clock.seconds())
+        if second != self._second:
+            self._second, self._date = second, formatdate(second, usegmt=True).encode("ascii")
+        return self._date
 
     def start(self) -> None:
         """Begins to look after deadlines."""

@@ -226,7 +226,7 @@ def test_a_refusal_over_http2_leaves_the_other_streams_alone():
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/chat/api/ws", None), ("/status", 403), ("/none", 404)]
+    ("path", "status"), [("/chat/api/ws", None), ("/status", 403), ("/health", 403), ("/none", 404)]
 )  # fmt: skip
 def test_an_extended_connect_is_answered_by_200_only_where_it_is_a_switch(path, status):
     house = House()

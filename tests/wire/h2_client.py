@@ -61,6 +61,8 @@ class Wire:
 
     def write(self, data):
         assert type(data) is bytes and data
+        if self.closing:
+            return  # as TLS does
         self.writes += 1
         self.dataBuffer += data
         if self.room is not None and len(self.dataBuffer) > self.room and not self.full:

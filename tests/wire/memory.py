@@ -26,6 +26,10 @@ class Wire(StringTransport):
     _tempDataLen = 0
     socket = None
 
+    def write(self, data: bytes) -> None:
+        if not self.disconnecting:
+            super().write(data)
+
     def abortConnection(self) -> None:
         self.aborted = True
         self.disconnected = True

@@ -133,3 +133,10 @@ def test_a_first_line_that_names_the_host_is_judged_by_each_host() -> None:
 def post(*lines: bytes, known: head.RequestHead | None = None) -> head.RequestHead:
     written = b"\r\n".join((b"POST / HTTP/1.1", b"Host: localhost", *lines, b"X-Last: 1", b""))
     return request_head(written, known=known)
+
+
+def test_a_websocket_s_handshake_has_one_key() -> None:
+    switch = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: a")
+    assert request(*switch).upgrade == b"websocket"
+    with pytest.raises(BadHead, match="more than one Sec-WebSocket-Key"):
+        request(*switch, b"sec-websocket-key: b")

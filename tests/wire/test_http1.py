@@ -6,12 +6,15 @@ import pytest
 from twisted.web.iweb import IRequest
 from zope.interface.verify import verifyObject
 
+from edge.core.batch import Batch, Block
 from edge.wire import h1_connection
 from edge.wire.http1 import Http1
 from edge.wire.request import Request
+from tests.wire.h2_client import Sink
 from tests.wire.memory import Bench
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"
+EPOCH = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 
 
 def ok(request: Request) -> None:
@@ -24,10 +27,38 @@ def bench(then: Any = None, **limits: Any) -> Bench:
 
 def test_a_request_is_answered_in_one_write_and_the_connection_is_kept() -> None:
     line = bench(ok).send(GET)
-    assert line.out() == b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello"
+    assert line.out() == b"HTTP/1.1 200 OK\r\n" + EPOCH + b"X-A: 1\r\nContent-Length: 5\r\n\r\nhello"
     assert not line.closed
     line.send(GET)
     assert line.out().endswith(b"hello")
+
+
+def test_every_answer_says_when_it_was_made() -> None:
+    line = bench(ok)
+    line.wait(5)
+    assert b"\r\nDate: Thu, 01 Jan 1970 00:00:05 GMT\r\n" in line.send(GET).out()
+    assert b"\r\nDate: Thu, 01 Jan 1970 00:00:05 GMT\r\n" in line.send(b"GET / HTTP/1.1\r\n\r\n").out()
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_date_of_the_service_s_stays_the_only_one(batch: bool) -> None:
+    pairs = [(b"date", b"then")]
+    line = bench(lambda request: request.reply(200, Batch(Block(pairs), ()) if batch else pairs, b"")).send(GET)
+    assert line.out().lower().count(b"date: ") == 1
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
+def test_an_answer_that_overtakes_the_upload_says_that_the_connection_ends(framing: bytes) -> None:
+    line = bench(lambda request: request.body.startProducing(Sink()))
+    line.send(b"POST / HTTP/1.1\r\nHost: h\r\n" + framing + b"\r\n\r\n3\r\nabc\r\n")
+    line.requests[0].reply(413, [], b"no")
+    assert b"\r\nConnection: close\r\n" in line.out()
+
+
+@pytest.mark.parametrize("wrong", [b"", b"Host: a\r\nHost: b\r\n", b"Host: h\r\nExpect: x\r\n", b"Host: h\r\nX"])
+def test_a_refused_head_has_no_body(wrong: bytes) -> None:
+    said = bench(ok).send(b"HEAD / HTTP/1.1\r\n" + wrong + b"\r\n\r\n").out()
+    assert said.startswith(b"HTTP/1.1 4") and said.endswith(b"\r\n\r\n") and b"Content-Length: 0" not in said
 
 
 def test_a_head_may_come_byte_by_byte() -> None:

@@ -130,6 +130,16 @@ def test_crumbs_of_data_are_a_flood_but_not_at_a_person_s_pace():
     assert raw.goaway() == ENHANCE_YOUR_CALM
 
 
+def test_a_text_that_is_sent_line_by_line_is_no_flood():
+    raw = Raw()
+    raw.send(raw.headers(1, POST, end=False))
+    sink = Sink().drink(raw.request)
+    for _ in range(150):
+        raw.send(data(1, b"a line of sixteen") * 100)
+        raw.clock.advance(0)
+    assert raw.goaway() is None and len(sink.data) == 15_000 * 17
+
+
 def test_many_requests_of_one_read_take_turns_with_other_work():
     raw = Raw(hello)
     whole = b"".join(raw.headers(number) for number in range(1, 1001, 2))

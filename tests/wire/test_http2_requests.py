@@ -31,8 +31,26 @@ def test_a_request_and_its_answer():
     assert request.body.length == 0 and request.body.complete and request.upgrade is None
     assert talk.status(number) == 200 and talk.body(number) == b"hello"
     (answer,) = talk.of(number, ResponseReceived)
-    assert answer.headers == [(":status", "200"), ("content-type", "text/plain"), ("content-length", "5")]
+    assert answer.headers == [
+        (":status", "200"),
+        ("date", "Thu, 01 Jan 1970 00:16:40 GMT"),
+        ("content-type", "text/plain"),
+        ("content-length", "5"),
+    ]
     assert talk.of(number, StreamEnded)
+
+
+@pytest.mark.parametrize("fields", [[*CONNECT, ("sec-websocket-key", "a"), ("sec-websocket-key", "b")]])
+def test_a_handshake_with_two_keys_is_refused(fields):
+    talk = Talk()
+    number = talk.ask(fields, end=False)
+    assert talk.status(number) == 400 and not talk.hand.requests
+
+
+def test_a_date_of_the_service_s_stays_the_only_one():
+    talk = Talk(lambda request: request.reply(200, [(b"date", b"then")], b""))
+    (answer,) = talk.of(talk.ask(), ResponseReceived)
+    assert [value for name, value in answer.headers if name == "date"] == ["then"]
 
 
 def test_a_small_answer_is_one_write():
