@@ -3,7 +3,7 @@
 import select
 from typing import Any, Final
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -110,7 +110,7 @@ class UpstreamConnection(Protocol):
         tunnel, self._tunnel = self._tunnel, None
         if errand is not None:
             if state == _CONNECTING:
-                errand.fail(Failure(UpstreamRefused(self.target.name, words(reason))))
+                errand.fail(Failure(self._unreached(reason)))
             elif self._reused and errand.repeatable and not self._reader.started:
                 errand.connection = None
                 self._keeper.repeat(errand)
@@ -124,6 +124,13 @@ class UpstreamConnection(Protocol):
                 answer.finish(Failure(ResponseFailed([Failure(broken), reason])))
         elif tunnel is not None:
             tunnel.lost(reason)
+
+    def _unreached(self, reason: Failure) -> UpstreamFailure:
+        """Why there is no connection that can be used."""
+        if reason.check(ConnectionAborted):
+            # Only TLS's own deadline for the handshake aborts one that somebody waits for.
+            return UpstreamTimeout(self.target.name, "connect", self._timeouts.connect)
+        return UpstreamRefused(self.target.name, words(reason))
 
     def forget(self) -> None:
         """Whoever waited for an answer's head no longer does: closed at once, nobody is told."""

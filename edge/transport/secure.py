@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from OpenSSL import SSL
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IOpenSSLClientConnectionCreator, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import BufferingTLSTransport
+from twisted.python.failure import Failure
 
 from edge.transport.tls import LeanTLS, trouble
 from edge.transport.unsent import unsent
@@ -28,11 +30,14 @@ class ServerContexts(Protocol):
 class _StockTLS(BufferingTLSTransport):
     factory: Any
     transport: Any
+    _reason: Failure | None
 
     def abortConnection(self) -> None:
         """Abort without TLS's farewell, after which a cut would look like an orderly end (RFC 8446 section 6.1)."""
         self._aborted = True
         self.disconnecting = True
+        # OpenSSL, asked once more at the end, would tell of a handshake that the peer broke off.
+        self._reason = self._reason or Failure(ConnectionAborted())
         self.transport.abortConnection()
 
     def _tlsShutdownFinished(self, reason: Any) -> None:

@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.web.client import ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
+from edge.backends.errand import Timeouts
 from edge.backends.failures import UpstreamRefused, UpstreamTimeout, cause_of
 from edge.backends.rawheaders import RawHeaders
 from edge.backends.target import UpstreamURL, stock_creator, target_of
@@ -106,6 +107,17 @@ async def test_a_handshake_that_dawdles_counts_as_connecting(pair):
             with pytest.raises(UpstreamTimeout) as caught:
                 await asked
             assert caught.value.which == "connect"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_handshake_that_its_own_deadline_ends_is_late_and_not_refused(pair, fast):
+    _, ca_file = pair("127.0.0.1")
+    with Rogue(lambda peer: peer.hold()) as rogue:
+        async with way_out(fast) as out:  # whose clock stands still, so that only TLS's deadline can come
+            with pytest.raises(UpstreamTimeout) as caught:
+                await out.client.get(to(rogue, ca_file), timeouts=Timeouts(connect=0.5))
+    assert caught.value.which == "connect"
 
 
 @pytest.mark.parametrize("fast", [True, False])
