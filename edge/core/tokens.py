@@ -5,6 +5,7 @@ fit a limit, and what has to be guessed (`assumed`: the tokens of a prompt, an a
 a recording), which never asks for more than a whole limit. The truth is settled when the answer ends.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,11 +28,17 @@ BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens", "op
 """How requests spell the bound of an answer."""
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "tokens": (*BOUNDS, "n", "best_of"),
-    "speech": ("input", "text"),
+    "speech": ("input", "text", "phonemes", "ssml"),
     "transcription": (),
     "images": ("n", "batch_size", "n_iter", "steps", "num_inference_steps"),
 }
 """The fields of a body that say what it may cost, by the name of what meters it; a dot looks inside an object."""
+COUNTS: Final = frozenset((*FIELDS["tokens"], *FIELDS["images"]))
+"""Those of them that say how many of something."""
+BEYOND: Final = 10**15
+"""What no count reaches: services do not agree on whole numbers of more digits."""
+
+_DIGITS: Final = re.compile(r"-?[0-9]{1,15}")
 
 
 @value
@@ -81,19 +88,34 @@ def count(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def uncounted(fields: Mapping[str, Any]) -> str | None:
+    """The name of a count that services may read otherwise than the gate (8.0, " 8", true), None where there is none.
+
+    Null and the empty text of a form say nothing, and what is below nothing is no bound.
+    """
+    for name, said in fields.items():
+        if name not in COUNTS or said is None or said == "":
+            continue
+        number = int(said) if isinstance(said, str) and _DIGITS.fullmatch(said) else said
+        if type(number) is not int or not -BEYOND < number < BEYOND:
+            return name
+    return None
+
+
 def spoken(fields: Mapping[str, Any]) -> int | None:
-    """The characters that a request wants spoken."""
-    text = fields.get("input", fields.get("text"))
-    return len(text) if isinstance(text, str) else None
+    """The characters that a request wants spoken: of the longest text, since services differ in which one they read.
+    None where there is none, or something that is no text."""
+    texts = [text for name in FIELDS["speech"] if (text := fields.get(name)) is not None]
+    return max(map(len, texts)) if texts and all(isinstance(text, str) for text in texts) else None
 
 
 def pictures(fields: Mapping[str, Any]) -> tuple[int, int | None]:
-    """(images, steps of each) that a request asks for; steps None where it names none."""
+    """(images, steps of each) that a request asks for, the most where it says them twice; steps None where it names none."""
     images = 1
     for name in ("n", "batch_size", "n_iter"):
         images *= max(1, count(fields.get(name)) or 1)
-    steps = count(fields.get("steps"))
-    return images, count(fields.get("num_inference_steps")) if steps is None else steps
+    steps = (count(fields.get(name)) for name in ("steps", "num_inference_steps"))
+    return images, max((each for each in steps if each is not None), default=None)
 
 
 def _most(fields: Mapping[str, Any]) -> int | None:

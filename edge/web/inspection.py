@@ -12,12 +12,13 @@ from edge.core.exchange import Exchange
 from edge.core.inspect import judged, model_of, models_in_head
 from edge.core.models import judge_model
 from edge.core.refusal import Refusal
-from edge.core.tokens import FIELDS, worst_case
+from edge.core.tokens import FIELDS, uncounted, worst_case
 from edge.web.drive import drive
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
 TOO_LARGE = "This key's rules need a look at the body, which is larger than {most} bytes."
+UNCOUNTED = "This key's limits need {name!r} to be a whole number of at most 15 digits."
 _EVERYWHERE = frozenset({"bytes"})
 
 
@@ -70,6 +71,8 @@ class Inspection:
             found = judged(body, fields.joined(b"content-type"), names, fields.joined(b"content-encoding"))
             if isinstance(found, Refusal):
                 return found
+            if (name := uncounted(found)) is not None:
+                return Refusal("ambiguous-body", UNCOUNTED.format(name=name), retry=False)
             request.ledger.fields = found
         length = len(body) if body is not None else request.body.length
         return await self._reserve(request, length if isinstance(length, int) else None)

@@ -1,6 +1,6 @@
 import pytest
 
-from edge.core.tokens import ANSWER, CONTEXT, STEPS, Worst, worst_case
+from edge.core.tokens import ANSWER, CONTEXT, STEPS, Worst, uncounted, worst_case
 
 
 def test_the_bound_of_an_answer_is_told_and_the_prompt_is_guessed():
@@ -48,6 +48,14 @@ def test_speech_is_its_characters():
     assert worst_case("speech", {}, 99).assumed["characters"] == 99
 
 
+def test_of_several_texts_the_longest_is_charged_since_services_read_different_ones():
+    assert worst_case("speech", {"input": "x", "text": "y" * 400}, 450).told["characters"] == 400
+    assert worst_case("speech", {"input": "x" * 400, "text": "y"}, 450).told["characters"] == 400
+    assert worst_case("speech", {"input": "x", "phonemes": "y" * 400}, 450).told["characters"] == 400
+    assert worst_case("speech", {"input": None, "text": "hi"}, 99).told["characters"] == 2
+    assert worst_case("speech", {"input": "x", "phonemes": ["y" * 400]}, 450).assumed["characters"] == 450
+
+
 def test_a_recording_is_guessed_from_its_bytes():
     assert worst_case("transcription", {}, 8000).assumed["audio_seconds"] == 2
     assert worst_case("transcription", {}, None).assumed["audio_seconds"] == 0
@@ -59,6 +67,24 @@ def test_pictures_are_counted_with_their_steps():
     assert worst_case("images", {"n": -4}, 0).told["images"] == 1
     assert worst_case("images", {}, 0).assumed == {"steps": STEPS}
     assert worst_case("images", {"num_inference_steps": 7}, 0).told["steps"] == 7
+
+
+def test_steps_that_are_said_twice_are_the_larger():
+    assert worst_case("images", {"steps": 1, "num_inference_steps": 50}, 0).told["steps"] == 50
+    assert worst_case("images", {"steps": 50, "num_inference_steps": 1}, 0).told["steps"] == 50
+
+
+@pytest.mark.parametrize(
+    "value", [8.0, 1e400, "8.0", " 8", "8 ", "+8", "1_0", "\u0668", True, [8], {}, 10**15, -(10**400)]
+)
+def test_a_count_that_services_may_read_otherwise_is_found(value):
+    for name in ("n", "batch_size", "steps", "max_tokens", "options.num_predict"):
+        assert uncounted({name: value}) == name
+
+
+@pytest.mark.parametrize("value", [8, 0, -1, None, "8", "-1", "", 2**31 - 1])
+def test_what_clients_send_as_a_count_is_read_in_one_way(value):
+    assert uncounted({"n": value, "input": 8.0}) is None
 
 
 def test_a_form_spells_its_numbers_in_digits():

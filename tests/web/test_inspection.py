@@ -198,6 +198,14 @@ def test_a_body_that_cannot_be_priced_in_one_way_is_refused():
     assert house.ask("POST", CHAT, body=b'{"max_tokens": 1, "max_tokens": 9}').reason == "ambiguous-body"
 
 
+@pytest.mark.parametrize("value", [b"8.0", b"1e400", b'" 8"', b"true", b"9" * 400])
+def test_a_count_that_the_service_may_read_otherwise_is_refused(value):
+    house = House(limits=TOKENS)
+    talk = house.ask("POST", CHAT, body=b'{"n": ' + value + b"}")
+    assert talk.status == 400 and talk.reason == "ambiguous-body" and b"'n'" in talk.body
+    assert not house.behind.sent and house.at_rest()
+
+
 def test_a_truth_that_cannot_be_booked_is_logged_and_harms_nobody(monkeypatch):
     house = House(limits=TOKENS)
     talk = house.ask("POST", CHAT, body=b'{"max_tokens": 100, "messages": []}')
