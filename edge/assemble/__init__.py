@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from edge.admin.ops import ops_router
 from edge.assemble.in_order import InOrder
 from edge.assemble.limits import limiting
-from edge.assemble.listening import Ports, from_here, wire_limits
+from edge.assemble.listening import Ports, wire_limits
 from edge.assemble.outside import Outside
 from edge.assemble.services import all_services
 from edge.assemble.usage import usage_page
@@ -65,7 +65,7 @@ class Gate:
     listeners: Listeners
     routes: tuple[Route, ...]
     https: str
-    """`HOST:PORT` at which this machine reaches the first HTTPS listener, "" where there is none."""
+    """`HOST:PORT` at which this machine reaches the first HTTPS port, "" where there is none."""
 
 
 def assemble(
@@ -174,5 +174,4 @@ def assemble(
         Signals(reactor, listeners.cut, watching.service.reopen),
     ):  # fmt: skip
         child.setServiceParent(root)
-    https = next((from_here(port.getHost()) for said, port in ports.bound if said.startswith("https ")), "")
-    return Gate(root, listeners, tuple(services.routes), https)
+    return Gate(root, listeners, tuple(services.routes), ports.from_here("https"))

@@ -1,10 +1,11 @@
 """Listeners, as configured."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.address import UNIXAddress
 
 from edge.config.kinds import Address
 from edge.config.schema import Config, EdgeConfig
@@ -79,15 +80,24 @@ class Ports:
         return {"ok": sum(one.handshakes for one in secured), "failed": sum(one.failures for one in secured)}
 
     def port_of(self, listener: str) -> int:
-        """The port of a listener's first address, 0 where it has none."""
-        found = (port for said, port in self.bound if said.startswith(listener + " "))
-        return next((int(getattr(port.getHost(), "port", 0)) for port in found), 0)
+        """The first port of a listener, 0 where it has none."""
+        return next((host.port for host in self._ported(listener)), 0)
 
+    def from_here(self, listener: str) -> str:
+        """`HOST:PORT` at which this machine finds the first port of a listener, "" where it has none.
 
-def from_here(host: Any) -> str:
-    """`HOST:PORT` at which this machine finds a listener on `host`: by name where it listens everywhere or on loopback."""
-    named = host.host in ("0.0.0.0", "::", "::1") or host.host.startswith("127.")  # noqa: S104 - asked, not bound
-    return f"localhost:{host.port}" if named else _place(host)
+        By name where it listens everywhere or on loopback.
+        """
+        for host in self._ported(listener):
+            named = host.host in ("0.0.0.0", "::", "::1") or host.host.startswith("127.")  # noqa: S104 - asked, not bound
+            return f"localhost:{host.port}" if named else _place(host)
+        return ""
+
+    def _ported(self, listener: str) -> Iterator[Any]:
+        """The addresses of a listener, without its unix sockets."""
+        for said, port in self.bound:
+            if said.startswith(f"{listener} ") and not isinstance(port.getHost(), UNIXAddress):
+                yield port.getHost()
 
 
 def _with_proxy_protocol(factory: Any) -> Any:

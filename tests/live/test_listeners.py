@@ -34,6 +34,25 @@ def test_a_unix_socket_serves_the_same_and_says_so(tmp_path: Path) -> None:
         assert f"unix:{path}" in gate.log()
 
 
+def test_a_unix_socket_speaks_tls_where_it_is_the_https_listener(tmp_path: Path) -> None:
+    path = tmp_path / "tls.sock"
+    both = {"AIGATE_LISTEN__HTTPS": f'["unix:{path}", "127.0.0.1:0"]', "AIGATE_LISTEN__HTTP": "127.0.0.1:0"}
+    for number, environ in enumerate(({"AIGATE_LISTEN__HTTPS": f"unix:{path}"}, both)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Gate(folder, {"chat": {"plugin": "demo"}}, environ=environ) as gate:
+            transport = httpx.HTTPTransport(uds=str(path), verify=gate.context())
+            with httpx.Client(transport=transport) as client:
+                headers = {"X-API-Key": gate.key}
+                assert client.get("https://localhost/chat/api/v1/models", headers=headers).status_code == 200
+            assert f"listens on https unix:{path}" in gate.log()
+            if environ is both:
+                # What is said and redirected to is the listener that has a port.
+                assert f"https://localhost:{gate.port()}/chat" in gate.log()
+                answer = httpx.get(f"http://127.0.0.1:{gate.port('http')}/x", headers={"Host": "box.lan"})
+                assert answer.headers["location"] == f"https://box.lan:{gate.port()}/x"
+
+
 def test_ipv6_and_ipv4_are_both_served_on_a_bare_port(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
