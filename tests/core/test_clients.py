@@ -1,3 +1,5 @@
+from time import perf_counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,10 +61,55 @@ def test_only_the_chosen_header_is_read():
         ("by=203.0.113.9", "10.0.0.1"),
         ("xfor=203.0.113.9", "10.0.0.1"),
         ('for="203.0.113.9', "10.0.0.1"),
+        ("for=203.0.113.9:80; proto=https;", "203.0.113.9"),
+        (r'for="203.0\.113.9";by="a\"b"', "203.0.113.9"),
+        (" , for=203.0.113.9 ,, ", "203.0.113.9"),
+        ('proto=https;host="a;for=6.6.6.6";for=203.0.113.9', "203.0.113.9"),
+        ('host="a;for=6.6.6.6"', "10.0.0.1"),
+        (r'host="a\";for=6.6.6.6;x=\"";for=203.0.113.9', "203.0.113.9"),
+        ("for=6.6.6.6;for=203.0.113.9", "10.0.0.1"),
+        ('for=6.6.6.6;for=""', "10.0.0.1"),
+        ('for=6.6.6.6;host="a, for=203.0.113.9', "203.0.113.9"),
+        ('for=203.0.113.9;host="a, for=6.6.6.6"', "203.0.113.9"),
+        (r'for=203.0.113.9;y="b\", for=6.6.6.6;z=\""', "203.0.113.9"),
+        (r'for=203.0.113.9;y="b\\\", for=6.6.6.6;z=\\\"\\"', "203.0.113.9"),
+        ('for=6.6.6.6;x=", for="203.0.113.9:80"', "203.0.113.9"),
+        ('for="6.6.6.6"x, for=203.0.113.9', "203.0.113.9"),
+        ('for=6.6.6.6;odd, for=10.2.2.2, for="10.3.3.3"', "10.2.2.2"),
+        ('for=203.0.113.9, for="6.6.6.6"x', "10.0.0.1"),
+        (r'for=6.6.6.6;x="a\", for=203.0.113.9;y="b\\"', "203.0.113.9"),
+        (r'for=6.6.6.6;x="a\\", for=203.0.113.9;y="b\\"', "203.0.113.9"),
+        ("for = 203.0.113.9", "10.0.0.1"),
     ],
 )
 def test_forwarded_is_read_as_rfc_7239_writes_it(value, client):
     assert client_of("10.0.0.1", fields([("Forwarded", value)]), TRUSTED, FORWARDED)[0] == client
+
+
+def test_a_malformed_line_hides_only_what_came_before_it():
+    lines = [("Forwarded", "for=6.6.6.6"), ("Forwarded", 'for="6.6.6.6'), ("Forwarded", "for=10.2.2.2")]
+    assert client_of("10.0.0.1", fields(lines), TRUSTED, FORWARDED)[0] == "10.2.2.2"
+
+
+@pytest.mark.parametrize("piece", [" ", '"', "\\", '\\"', '="a', ",;"])
+def test_a_head_full_of_one_thing_is_read_in_a_moment(piece):
+    began = perf_counter()
+    client_of("10.0.0.1", fields([("Forwarded", "x" + piece * 30_000 + "x")]), TRUSTED, FORWARDED)
+    assert perf_counter() - began < 1
+
+
+@given(
+    st.lists(st.sampled_from(["for=6.6.6.6", ",", ";", '"', "host=", "x", "\\", "for=", " ", "10.9.9.9"]), max_size=9)
+)
+def test_no_text_before_a_proxys_own_words_makes_them_say_another_address(said):
+    forged = "".join(said)
+    for own in (
+        "for=203.0.113.9",
+        'for=203.0.113.9;host=";for=6.6.6.6;y="',
+        'for="203.0.113.9:80";host="gate.example";proto=https',
+    ):
+        told, _ = client_of("10.0.0.1", fields([("Forwarded", f"{forged}, {own}")]), TRUSTED, FORWARDED)
+        assert told == "203.0.113.9"
 
 
 @given(st.lists(st.sampled_from(["6.6.6.6", "10.9.9.9", "x", "", "fd00::1", "2001:db8::9"]), max_size=6))
