@@ -6,7 +6,8 @@ a recording), which never asks for more than a whole limit. The truth is settled
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from math import inf
 from typing import Any, Final
 
 from attrs import field
@@ -58,6 +59,11 @@ class Worst:
         return told + min(self.assumed.get(unit, 0), max(0, amount - told))
 
 
+def by_length(units: str, limited: Collection[str]) -> bool:
+    """Whether only the length of a body tells what it may cost of the units that are limited."""
+    return units == "transcription" and "audio_seconds" in limited
+
+
 def worst_case(units: str, fields: Mapping[str, Any], length: int | None) -> Worst:
     """The worst case of a request metered as `units`; `fields` are judged ones of its body, `length` its bytes if known."""
     size = length or 0
@@ -72,7 +78,8 @@ def worst_case(units: str, fields: Mapping[str, Any], length: int | None) -> Wor
         text = spoken(fields)
         return Worst(sent, {"characters": size}) if text is None else Worst(sent | {"characters": text})
     if units == "transcription":
-        return Worst(sent, {"audio_seconds": size / BYTES_PER_AUDIO_SECOND})
+        # One that nobody could measure may be as long as any: all of a limit is kept for it.
+        return Worst(sent, {"audio_seconds": inf if length is None else length / BYTES_PER_AUDIO_SECOND})
     if units == "images":
         images, steps = pictures(fields)
         if steps is None:

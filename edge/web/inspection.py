@@ -7,12 +7,13 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.iweb import UNKNOWN_LENGTH
 
 from edge.core.exchange import Exchange
 from edge.core.inspect import judged, model_of, models_in_head
 from edge.core.models import judge_model
 from edge.core.refusal import Refusal
-from edge.core.tokens import FIELDS, uncounted, worst_case
+from edge.core.tokens import FIELDS, by_length, uncounted, worst_case
 from edge.web.drive import drive
 from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
@@ -53,11 +54,13 @@ class Inspection:
         rule = request.rule
         names = FIELDS.get(rule.units, ()) if limited - _EVERYWHERE else ()
         body: bytes | None = None
-        if names or (by_model and rule.model.startswith(("json:", "form:"))):
+        judging = bool(names) or (by_model and rule.model.startswith(("json:", "form:")))
+        if judging or (request.body.length is UNKNOWN_LENGTH and by_length(rule.units, limited)):
             try:
                 body = await request.body.read(self.most)
             except BodyTooLargeError:
-                return Refusal("body-too-large", TOO_LARGE.format(most=self.most), retry=False)
+                if judging:
+                    return Refusal("body-too-large", TOO_LARGE.format(most=self.most), retry=False)
             except BodyLostError:
                 return None
         if by_model:

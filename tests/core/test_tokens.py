@@ -58,7 +58,7 @@ def test_of_several_texts_the_longest_is_charged_since_services_read_different_o
 
 def test_a_recording_is_guessed_from_its_bytes():
     assert worst_case("transcription", {}, 8000).assumed["audio_seconds"] == 2
-    assert worst_case("transcription", {}, None).assumed["audio_seconds"] == 0
+    assert worst_case("transcription", {}, None).of("audio_seconds", 60) == 60
 
 
 def test_pictures_are_counted_with_their_steps():

@@ -59,6 +59,7 @@ CHAT = Traits(
         Rule(POST, "/api/chat", work=True, model="json:model", units="tokens", dialect="ollama"),
         Rule(READ, "/by/*", model="path:2"),
         Rule(POST, "/hear", model="form:model"),
+        Rule(POST, "/asr", work=True, units="transcription"),
         Rule(ANY_METHOD, "/admin/*", scope="manage"),
         Rule(ANY_METHOD, "/never", scope="never"),
         Rule(ANY_METHOD, "*"),

@@ -8,6 +8,7 @@ from edge.errors import StoreError
 from tests.web.house import House
 
 CHAT = "/chat/api/v1/chat/completions"
+AUDIO = Limits(key=Scope(limits=(Limit(1, "audio_seconds", "day"),)))
 TOKENS = Limits(key=Scope(limits=(Limit(1000, "tokens", "day"),)))
 
 
@@ -204,6 +205,38 @@ def test_a_count_that_the_service_may_read_otherwise_is_refused(value):
     talk = house.ask("POST", CHAT, body=b'{"n": ' + value + b"}")
     assert talk.status == 400 and talk.reason == "ambiguous-body" and b"'n'" in talk.body
     assert not house.behind.sent and house.at_rest()
+
+
+def upload(house, size):
+    """A recording of unknown length, as one client after the other sends them."""
+    chunk = b"fa\r\n" + b" " * 250 + b"\r\n"
+    return house.connect().send(
+        f"POST /chat/api/asr HTTP/1.1\r\nHost: h\r\nX-API-Key: {house.secret}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        + chunk * (size // 250)
+        + b"0\r\n\r\n"
+    )
+
+
+def test_recordings_without_a_length_cannot_overspend_together():
+    house = House(limits=AUDIO)
+    for _ in range(5):
+        upload(house, 1000)
+    assert len(house.behind.sent) == 4 and all(len(sent.taken) == 1000 for sent in house.behind.sent)
+    for sent in house.behind.sent:
+        sent.answer(fields=[("Content-Type", "application/json")], body=b'{"text": "x", "duration": 0.125}')
+    assert house.at_rest()
+    for _ in range(3):
+        upload(house, 1000)
+    assert len(house.behind.sent) == 6, "what they truly were has been settled"
+
+
+def test_a_recording_without_a_length_that_is_too_long_to_be_held_goes_up_alone():
+    house = House(limits=AUDIO)
+    upload(house, 5000)
+    assert upload(house, 250).status == 429 and len(house.behind.sent[0].taken) == 5000
+    house.behind.sent[0].answer(fields=[("Content-Type", "application/json")], body=b'{"text": "x", "duration": 0.5}')
+    upload(house, 1000)
+    assert len(house.behind.sent) == 2
 
 
 def test_a_truth_that_cannot_be_booked_is_logged_and_harms_nobody(monkeypatch):
