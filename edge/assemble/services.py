@@ -14,6 +14,7 @@ from edge.backends.bench import Bench
 from edge.backends.errand import Timeouts
 from edge.backends.health import told, well
 from edge.backends.outward import UpstreamClient
+from edge.backends.queued import Queued
 from edge.backends.service import Service
 from edge.backends.target import Target, UpstreamURL, target_of
 from edge.backends.upstreams import Upstreams
@@ -107,7 +108,8 @@ def all_services(
         resource = service.resource
         if resource is None:
             resource = _forward(reactor, config, name, service, client, made, trace)
-        turns = _turns(reactor, name, one, service, limiting, now, _holding(reactor, one, service, client))
+        holding = _holding(reactor, one, service, client, made.upstreams.get(name))
+        turns = _turns(reactor, name, one, service, limiting, now, holding)
         made.guards[name] = Guard(resource, door, service.traits, turns=turns)
         made.routes.append(route_of(service, settled[name]))
     return made
@@ -163,16 +165,17 @@ def _turns(
 
 
 def _holding(
-    reactor: Any, one: ServiceConfig, service: Service, client: UpstreamClient
+    reactor: Any, one: ServiceConfig, service: Service, client: UpstreamClient, servers: Upstreams | None
 ) -> Callable[[str, str, Any], None] | None:
     """What keeps the places of jobs that go on after their answer; None for kinds whose answer is the end."""
     path = service.traits.jobs.encode("ascii")
-    if not path or service.resource is not None:
+    if not path or servers is None:
         return None
     held = {}
-    for base in service.upstreams:
-        url = UpstreamURL(target_of(base, one.ca_file, upstream_creator), path)
-        held[base] = HeldJobs(reactor, partial(told, client._agent, reactor, url, one.health.timeout, ANSWER))
+    for server in servers:
+        url = UpstreamURL(target_of(server.base, one.ca_file, upstream_creator), path)
+        ask = partial(told, client._agent, reactor, url, one.health.timeout, ANSWER, service.fields)
+        held[server.base] = HeldJobs(reactor, Queued(servers, server, ask))
     return lambda base, job, ticket: held[base].hold(job, ticket)
 
 

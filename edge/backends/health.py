@@ -1,6 +1,7 @@
 """Asking a server if it is well, or what it is."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 from attrs import define, field
@@ -11,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
+from edge.core.headers import Pair
 from edge.core.service import Question
 
 LONGEST: Final = 256 * 1024
@@ -38,9 +40,14 @@ async def well(agent: IAgent, clock: IReactorTime, url: Any, timeout: float) -> 
     return response is not None and response.code < 500
 
 
-async def told(agent: IAgent, clock: IReactorTime, url: Any, timeout: float, most: int) -> bytes:
-    """At most `most` bytes of what a server tells at a URL, b"" where it does not answer 200 in time. Never raises."""
-    response, body = await _asked(agent, clock, url, timeout, most)
+async def told(
+    agent: IAgent, clock: IReactorTime, url: Any, timeout: float, most: int, fields: Iterable[Pair] = ()
+) -> bytes:
+    """At most `most` bytes of what a server tells at a URL, b"" where it does not answer 200 in time. Never raises.
+
+    `fields` are sent along, for a server that answers nobody without.
+    """
+    response, body = await _asked(agent, clock, url, timeout, most, fields)
     return body if response is not None and response.code == 200 else b""
 
 
@@ -65,12 +72,14 @@ def judge(question: Question, response: IResponse, body: bytes) -> bool:
 
 
 async def _asked(
-    agent: IAgent, clock: IReactorTime, url: Any, timeout: float, most: int
+    agent: IAgent, clock: IReactorTime, url: Any, timeout: float, most: int, fields: Iterable[Pair] = ()
 ) -> tuple[IResponse | None, bytes]:
-    fields = Headers({b"accept": [b"application/json, */*"], b"user-agent": [AGENT]})
+    headers = Headers({b"accept": [b"application/json, */*"], b"user-agent": [AGENT]})
+    for name, value in fields:
+        headers.setRawHeaders(name, [value])
 
     async def ask() -> tuple[IResponse | None, bytes]:
-        response = await agent.request(b"GET", url, fields, None)
+        response = await agent.request(b"GET", url, headers, None)
         reader = Reader(most)
         response.deliverBody(reader)
         return response, await reader.done

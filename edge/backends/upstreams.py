@@ -118,8 +118,12 @@ class Upstreams:
     def look(self) -> None:
         """Ask every server that does not sleep once, at the start: those that do not answer are down from then on."""
         for server in self.servers:
-            if server.state != ASLEEP:
-                self._begin(server, 0.0)
+            self.doubt(server)
+
+    def doubt(self, server: Upstream) -> None:
+        """Ask a server if it is well, unless it sleeps or is being asked: it is down if it does not answer."""
+        if server.state != ASLEEP:
+            self._begin(server, 0.0)
 
     def stop(self) -> None:
         """Ask nobody any more."""

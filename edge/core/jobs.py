@@ -18,6 +18,8 @@ MOST: Final = 1024
 """Jobs that are followed at once; the oldest are given up beyond."""
 ANSWER: Final = 1024 * 1024
 """Bytes of an answer that are looked at, at the most."""
+FORGOTTEN: Final = b'{"queue_running": [], "queue_pending": []}'
+"""The queue of a server that is down: it lay in that server's memory."""
 LONGEST: Final = 128
 """Characters of an id that are looked at: ids that begin alike count as one."""
 

@@ -7,9 +7,10 @@ import pytest_twisted
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
+from twisted.web.resource import Resource
 
 from edge.backends.discovery import Discovered, demo, discover, rendered
-from edge.backends.health import LONGEST, recognised, well
+from edge.backends.health import LONGEST, recognised, told, well
 from edge.core.service import Question, Traits
 from edge.registry import Registry
 
@@ -153,6 +154,23 @@ async def test_a_server_is_well_that_answers_with_anything_but_its_own_failure(a
     assert not await answers("/loading")
     assert not await answers("/silent", timeout=0.1)
     assert not await answers("/ok", port=closed)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_server_tells_only_to_who_shows_a_field_is_told(agent, serve):
+    class Locked(Resource):
+        isLeaf = True
+
+        def render_GET(self, request):
+            if request.getHeader(b"x-password") != b"open":
+                request.setResponseCode(401)
+            return b"[1, 2]"
+
+    port, _ = serve(Locked())
+    url = f"http://127.0.0.1:{port}/queue".encode()
+    assert await told(agent, reactor, url, 2, 100, [(b"X-Password", b"open")]) == b"[1, 2]"
+    assert await told(agent, reactor, url, 2, 2, [(b"X-Password", b"open")]) == b"[1"
+    assert await told(agent, reactor, url, 2, 100) == b""
 
 
 @pytest_twisted.ensureDeferred

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ SECONDS = 1.5
 
 
 class Comfy:
-    """POST /prompt takes a job, GET /queue tells what is left; one job is drawn at a time, each for SECONDS."""
+    """POST /prompt takes a job, GET /queue tells what is left; one job is drawn at a time, each for SECONDS.
 
-    def __init__(self) -> None:
+    One with a `password` answers nobody without it.
+    """
+
+    def __init__(self, password: str = "") -> None:
+        self.password = password
         self.pending: list[str] = []
         self.most = self.taken = self.port = 0
         self._ready, self._loop = threading.Event(), asyncio.new_event_loop()
@@ -32,11 +37,12 @@ class Comfy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
 
     async def _run(self) -> None:
-        app = web.Application()
+        app = web.Application(middlewares=[self._locked])
         app.router.add_post("/prompt", self._prompt)
         app.router.add_get("/queue", self._queue)
         runner = web.AppRunner(app)
@@ -47,6 +53,13 @@ class Comfy:
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()
+
+    @web.middleware
+    async def _locked(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.headers.get("X-Password", "") != self.password:
+            return web.Response(status=401)
+        answer: web.StreamResponse = await handler(request)
+        return answer
 
     async def _prompt(self, request: web.Request) -> web.Response:
         self.taken += 1
@@ -80,3 +93,52 @@ def test_the_fair_queue_holds_the_hardware_until_the_picture_is_drawn(comfy: Com
         answers = asyncio.run(all_at_once())
     assert sorted(answer["prompt_id"] for answer in answers) == ["job1", "job2", "job3"]
     assert comfy.most == 1
+
+
+PLUGIN = """
+from attrs import frozen
+from zope.interface import implementer
+from edge.interfaces import IServicePlugin
+
+@implementer(IServicePlugin)
+@frozen
+class Locked:
+    name: str = "locked"
+    api: int = 1
+
+    def configure(self, settings, bench):
+        return bench.like("image", settings["upstreams"]).with_header("X-Password", "open")
+
+locked = Locked()
+"""
+
+
+def test_the_queue_of_a_server_that_asks_for_a_password_is_asked_with_it(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir(mode=0o700)
+    (plugins / "locked.py").write_text(PLUGIN)
+    (plugins / "locked.py").chmod(0o600)
+    with Comfy("open") as comfy:
+        upstreams = [f"http://127.0.0.1:{comfy.port}"]
+        services = {"image": {"plugin": "locked", "route": "/image/api", "upstreams": upstreams}}
+        with Gate(tmp_path, services, 'plugin_dirs = ["plugins"]\n') as gate, the_client(gate) as client:
+            for _ in range(2):
+                assert client.post("/prompt", json={}).status_code == 200
+
+
+def test_the_place_of_a_job_is_free_once_its_server_is_down(comfy: Comfy, tmp_path: Path) -> None:
+    with Comfy() as other:
+        upstreams = [f"http://127.0.0.1:{each.port}" for each in (comfy, other)]
+        services = {"image": {"plugin": "image", "upstreams": upstreams, "queue": {"wait": "30s"}}}
+        with Gate(tmp_path, services) as gate, the_client(gate) as client:
+            assert client.post("/prompt", json={}).status_code == 200
+            dead, alive = (comfy, other) if comfy.taken else (other, comfy)
+            dead.__exit__()
+            began = time.monotonic()
+            assert client.post("/prompt", json={}).status_code == 200
+            assert alive.taken == 1 and time.monotonic() - began < 15
+
+
+def the_client(gate: Gate) -> httpx.Client:
+    headers = {"X-API-Key": gate.key}
+    return httpx.Client(base_url=f"{gate.url}/image/api", verify=gate.context(), headers=headers, timeout=60)
