@@ -114,16 +114,8 @@ class SqliteKeyRecord:
     @contextmanager
     def change(self, by: str) -> Iterator[Changes]:
         """One change by somebody (`cli:alice`, `gate`): when the block ends all of it is on record and in the export, or nothing is."""
-        with self._writers_lock():
-            connection = self._open()
-            with transaction(connection):
-                changes = Changes(connection, self._make_peppers(connection), by, self.clock())
-                yield changes
-                place = self._prepare(connection) if changes.commit() else None
-                if place is not None:
-                    self._tell(connection, changes.count)
-            if place is not None:
-                self._place(place)
+        with self._writers_lock(), self._change(by) as changes:
+            yield changes
 
     def export(self, *, always: bool = False) -> bool:
         """Make the export anew where it lags, is damaged or missing, or `always`. Returns whether it was made."""
@@ -173,22 +165,24 @@ class SqliteKeyRecord:
 
     def retire_pepper(self, number: int, by: str, *, force: bool = False) -> list[KeyRecord]:
         """End an old pepper. Keys that still need it stop it, or die with `force`: they are returned."""
-        peppers = self._peppers()
-        if peppers is None or number not in peppers.values:
-            raise StoreError(f"pepper {number} is not live")
-        if number == peppers.current:
-            raise StoreError(f"pepper {number} is the current one; begin a new one first")
-        with self.change(by) as changes:
-            dying = self.needing(number)
-            if dying and not force:
-                raise StoreError(
-                    f"{len(dying)} keys were not used since pepper {number} was replaced, and would die with it"
-                )
-            for record in dying:
-                changes.delete(record.id)
-            changes.retire(number)
-        # The record first: a pepper that is live in the file only does no harm.
-        peppers.without(number).write()
+        # The file is read and written under one lock, since another command may begin a pepper of its own.
+        with self._writers_lock():
+            peppers = self._peppers()
+            if peppers is None or number not in peppers.values:
+                raise StoreError(f"pepper {number} is not live")
+            if number == peppers.current:
+                raise StoreError(f"pepper {number} is the current one; begin a new one first")
+            with self._change(by) as changes:
+                dying = self.needing(number)
+                if dying and not force:
+                    raise StoreError(
+                        f"{len(dying)} keys were not used since pepper {number} was replaced, and would die with it"
+                    )
+                for record in dying:
+                    changes.delete(record.id)
+                changes.retire(number)
+            # The record first: a pepper that is live in the file only does no harm.
+            peppers.without(number).write()
         return dying
 
     def close(self) -> None:
@@ -198,6 +192,19 @@ class SqliteKeyRecord:
             self._connection = None
 
     # Within
+
+    @contextmanager
+    def _change(self, by: str) -> Iterator[Changes]:
+        """What `change` does, for who holds the lock already."""
+        connection = self._open()
+        with transaction(connection):
+            changes = Changes(connection, self._make_peppers(connection), by, self.clock())
+            yield changes
+            place = self._prepare(connection) if changes.commit() else None
+            if place is not None:
+                self._tell(connection, changes.count)
+        if place is not None:
+            self._place(place)
 
     def _open(self) -> sqlite3.Connection:
         path = self.folder / FILE

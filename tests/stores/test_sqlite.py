@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy2
 
@@ -195,6 +197,31 @@ def test_a_writer_waits_for_another_and_says_so_in_the_end(
     other = SqliteKeyRecord(record.folder, {})
     with record._writers_lock(), pytest.raises(StoreError, match="another command"), other.change("test"):
         pass
+
+
+def test_retiring_a_pepper_leaves_one_that_was_begun_while_it_waited_for_its_turn(
+    record: SqliteKeyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(record)
+    record.renew_pepper("test")
+    with record.change("test") as changes:
+        changes.delete("0badcafe")
+    other = SqliteKeyRecord(record.folder, {}, lambda: 1000.0)
+    lock = record._writers_lock
+
+    @contextmanager
+    def overtaken() -> Iterator[None]:
+        monkeypatch.undo()
+        other.retire_pepper(1, "other")
+        assert other.renew_pepper("other") == 3
+        with lock():
+            yield
+
+    monkeypatch.setattr(SqliteKeyRecord, "_writers_lock", lambda _: overtaken())
+    with pytest.raises(StoreError, match="pepper 1 is not live"):
+        record.retire_pepper(1, "test")
+    shown = add(record, "00000002")
+    assert record.known(shown.encode()) == sqlite.Known("00000002", False)
 
 
 def test_an_unfinished_foreign_transaction_is_told(record: SqliteKeyRecord) -> None:
