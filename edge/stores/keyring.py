@@ -19,6 +19,10 @@ MOST_AT_ONCE: Final = 100_000
 """The most keys that one command makes."""
 
 
+class RotatedError(StoreError):
+    """A key that has its successor already."""
+
+
 @frozen
 class Made:
     """A new key and its secret, for the one time that it is shown."""
@@ -106,7 +110,7 @@ class Keyring:
             for record in records:
                 current = changes.get(record.id)
                 if current.replaced_by:
-                    raise StoreError(f"key {current.id} was rotated already; its successor is {current.replaced_by}")
+                    raise RotatedError(f"key {current.id} was rotated already; its successor is {current.replaced_by}")
                 key, old = succession(current.key, _fresh(taken), now, grace)
                 successor = Made(
                     evolve(

@@ -13,7 +13,7 @@ from edge.core.keys import Key
 from edge.core.refusal import Refusal
 from edge.core.rotation import GRACE, may_rotate
 from edge.errors import StoreError
-from edge.stores.keyring import Keyring, Made
+from edge.stores.keyring import Keyring, Made, RotatedError
 from edge.stores.sqlite import SqliteKeyRecord
 
 DONE: Final = Refusal("path-not-allowed", "This key has fetched its successor already.", retry=False)
@@ -55,8 +55,8 @@ class Successors:
                 return refusal
             try:
                 return Keyring(record, f"key:{key_id}").rotate([current], GRACE)[0]
-            except ValueError:
-                # Switched off since it was let in.
+            except (ValueError, RotatedError):
+                # Switched off since it was let in, or another that asked at once was first.
                 return DONE
         finally:
             record.close()
