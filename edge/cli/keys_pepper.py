@@ -4,11 +4,14 @@ import click
 
 from edge.cli.common import Places, common
 from edge.cli.keyring import as_json, ask, keyring, tell_json
+from edge.stores.pepper import HIGHEST
 
 
 @click.command("pepper")
 @click.option("--new", is_flag=True, help="Begin a new pepper; keys move to it as they are used.")
-@click.option("--retire", type=int, metavar="NUMBER", help="End an old pepper that no key needs any more.")
+@click.option(
+    "--retire", type=click.IntRange(1, HIGHEST), metavar="NUMBER", help="End an old pepper that no key needs any more."
+)
 @click.option("--force", is_flag=True, help="With --retire: keys that still need it are deleted, and listed.")
 @as_json
 @common()

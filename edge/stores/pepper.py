@@ -21,6 +21,8 @@ from edge.files import write_atomically
 FILE: Final = "pepper"
 LIVE: Final = 2
 """The most peppers that are live at once: each one costs every request a digest."""
+HIGHEST: Final = 999_999_999
+"""The highest number of a pepper."""
 _LINE = re.compile(r"([1-9]\d{0,8}) ([0-9a-f]{64})")
 _HEAD = "# Without this file no key of this gate works: keep it with every backup of keys.sqlite, and from everybody.\n"
 

@@ -221,6 +221,8 @@ def test_a_pepper_is_renewed_and_retired(keys: Gate) -> None:
     keys("pepper", "--new", code=1)
     keys("pepper", "--retire", "1", code=1)
     keys("pepper", "--retire", "2", "--force", code=1)
+    keys("pepper", "--retire", "9" * 20, code=2)
+    assert "is not in the range" in keys.err
     told = keys.json("pepper", "--retire", "1", "--force")
     assert [line["user"] for line in told["deleted"]] == ["alice"]
     assert told["peppers"] == [{"number": 2, "current": True, "keys": 0}]
