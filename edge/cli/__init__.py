@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from edge import __version__
+from edge.cli import streams
 from edge.cli.common import common
 from edge.errors import AigateError, ConfigError, ConfigErrors
 
@@ -63,6 +64,7 @@ def aigate() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own) and tell its exit code: 0 yes, 1 no, 2 usage, 78 configuration."""
+    streams.complete()
     try:
         code = aigate.main(None if argv is None else list(argv), prog_name="aigate", standalone_mode=False)
         sys.stdout.flush()
@@ -87,11 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(err=True)
         return NO
     except BrokenPipeError:
-        # Whoever read our output has left; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has left.
         return NO
     except OSError as error:
-        _tell(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        where = error.filename or ("" if streams.let_go() else "standard output")
+        _tell(": ".join(str(part) for part in (where, error.strerror or error) if part))
         return NO
     except Exception as error:
         if os.environ.get("AIGATE_TRACEBACK"):
@@ -102,6 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"a fault of aigate itself: {type(error).__name__} at {Path(at.filename).name}:{at.lineno}; AIGATE_TRACEBACK=1 shows all"
         )
         return NO
+    finally:
+        streams.let_go()
     return code if isinstance(code, int) else 0
 
 

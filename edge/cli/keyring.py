@@ -15,7 +15,7 @@ from edge.cli.common import Places
 from edge.config.timezone import system_timezone
 from edge.core.keyrecord import KeyRecord
 from edge.core.times import stamp
-from edge.errors import ConfigErrors
+from edge.errors import AigateError, ConfigErrors, StoreError
 from edge.observe.audit import ENDLESS
 from edge.observe.keychanges import key_changes
 from edge.stores.keyring import Keyring, Made
@@ -97,8 +97,27 @@ def made_json(made: Made) -> dict[str, Any]:
     return {"id": made.record.id, "key": made.secret, **{k: v for k, v in made.record.to_json().items() if k != "id"}}
 
 
-def tell_made(made: Sequence[Made], json_wanted: bool, single: bool) -> None:
-    """Show new keys, once: secrets on standard output, words on standard error."""
+def tell_made(ring: Keyring, made: Sequence[Made], json_wanted: bool, single: bool) -> None:
+    """Show new keys, once: secrets on standard output, words on standard error.
+
+    Where they cannot be shown they are taken back, since nobody would know of them. Raises AigateError then.
+    """
+    try:
+        _show_made(made, json_wanted, single)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "no such characters here"
+        told = f"key{'s' if len(made) > 1 else ''} {', '.join(each.record.id for each in made[:5])}"
+        told += f"{', …' if len(made) > 5 else ''} could not be shown ({why})"
+        try:
+            ring.take_back(made)
+        except StoreError as refused:
+            raise AigateError(
+                f"{told} and not be taken back ({refused}): `aigate keys delete ID` ends what nobody saw"
+            ) from error
+        raise AigateError(f"{told} and {'are' if len(made) > 1 else 'is'} taken back") from error
+
+
+def _show_made(made: Sequence[Made], json_wanted: bool, single: bool) -> None:
     if json_wanted:
         told = [made_json(each) for each in made]
         tell_json(told[0] if single else told)

@@ -73,7 +73,7 @@ def create(places: Places, file: Path | None, as_json: bool, description: str | 
         _judged(given)
     with keyring(places) as ring:
         made = ring.create_all(drafts) if file is None else _numbered(ring.create_all, drafts, file)
-    tell_made(made, as_json, file is None)
+        tell_made(ring, made, as_json, file is None)
     warn_of_services(places, {name for each in made for name in each.record.key.services})
 
 

@@ -72,7 +72,7 @@ class Menu:
         raw["expires"] = line("When does it end (30d, 2026-12-31, never)", "never")
         if line("More rules (hours, models, limits, addresses)? y/n", "n").lower().startswith("y"):
             raw |= self.rules()
-        tell_made([self.ring.create(raw, description)], False, True)
+        tell_made(self.ring, [self.ring.create(raw, description)], False, True)
 
     def services(self) -> list[str]:
         try:
@@ -132,7 +132,7 @@ class Menu:
                 (record,) = self.ring.expire([record], None if told == "never" else moment(told, time.time()))
             elif at == 2:
                 grace = duration(line("How long does the old key live on (24h, 0s)", "24h"))
-                tell_made(self.ring.rotate([record], grace), False, True)
+                tell_made(self.ring, self.ring.rotate([record], grace), False, True)
                 return
             elif at == 3:
                 tell_history(self.ring.record.history(record.id))
@@ -148,12 +148,11 @@ class Menu:
         record = self.pick("Which device was lost")
         if not sure(f"End key {record.id} of {record.key.user} now?"):
             return
-        again = not record.replaced_by and line("Make a new key with the same rules? y/n", "y").lower().startswith("y")
-        made = self.ring.rotate([record], 0.0) if again else []
+        # At once: the next question may never be answered.
         self.ring.disable([record])
         click.echo("It is switched off; what it has open ends within a second.")
-        if made:
-            tell_made(made, False, True)
+        if not record.replaced_by and line("Make a new key with the same rules? y/n", "y").lower().startswith("y"):
+            tell_made(self.ring, self.ring.rotate([record], 0.0, lost=True), False, True)
 
 
 _MAY = {"manage": "change services (pull and delete models)", "admin": "look after the gate itself"}

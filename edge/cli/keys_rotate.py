@@ -18,4 +18,4 @@ def rotate(places: Places, start: str | None, user: str | None, grace: str, as_j
     """Make a key's successor with the same rules. It is shown once; the old key lives on for the grace time."""
     with keyring(places) as ring:
         made = ring.rotate(choose(ring, start, user), duration(grace))
-    tell_made(made, as_json, user is None)
+        tell_made(ring, made, as_json, user is None)

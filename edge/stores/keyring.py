@@ -29,6 +29,8 @@ class Made:
 
     record: KeyRecord
     secret: str = field(repr=False)
+    before: KeyRecord | None = None
+    """The key that it is the successor of, as that was."""
 
 
 @frozen
@@ -102,8 +104,11 @@ class Keyring:
         with self.record.change(self.by) as changes:
             return [changes.delete(record.id) for record in records]
 
-    def rotate(self, records: Iterable[KeyRecord], grace: float = GRACE) -> list[Made]:
-        """Give keys successors, once each; the old ones live on for `grace` seconds at most."""
+    def rotate(self, records: Iterable[KeyRecord], grace: float = GRACE, *, lost: bool = False) -> list[Made]:
+        """Give keys successors, once each; the old ones live on for `grace` seconds at most.
+
+        With `lost`, keys that are switched off have successors too, which are on.
+        """
         taken, made = self.record.ids(), []
         with self.record.change(self.by) as changes:
             now = self.record.clock()
@@ -111,16 +116,26 @@ class Keyring:
                 current = changes.get(record.id)
                 if current.replaced_by:
                     raise RotatedError(f"key {current.id} was rotated already; its successor is {current.replaced_by}")
-                key, old = succession(current.key, _fresh(taken), now, grace)
+                off = current.key.disabled
+                key, old = succession(evolve(current.key, disabled=off and not lost), _fresh(taken), now, grace)
                 successor = Made(
                     evolve(
                         current, key=key, created=now, created_by=self.by, origin="rotated", replaces=current.id, weak="",
                     ),
                     mint(key.id, uuid4()),
                 )  # fmt: skip
-                made.append(Made(changes.add(_new(successor)), successor.secret))
-                changes.edit(old, "rotated", replaced_by=key.id)
+                made.append(Made(changes.add(_new(successor)), successor.secret, current))
+                changes.edit(evolve(old, disabled=off), "rotated", replaced_by=key.id)
         return made
+
+    def take_back(self, made: Iterable[Made]) -> None:
+        """Delete new keys that nobody saw; what they were to replace has its old end again, and no successor."""
+        with self.record.change(self.by) as changes:
+            for each in made:
+                changes.delete(each.record.id)
+                if each.before is not None:
+                    old = changes.get(each.before.id).key
+                    changes.edit(evolve(old, expires=each.before.key.expires), replaced_by="")
 
     def _each(
         self, records: Iterable[KeyRecord], change: Callable[[Key], Key], action: str, **about: str

@@ -172,6 +172,33 @@ def test_a_lost_device_ends_and_has_a_successor(folder: Path, tmp_path: Path) ->
         person.close()
 
 
+@pytest.mark.parametrize("answer", ["q\n", "\x04", "\x03"])
+def test_a_lost_device_is_ended_by_the_yes_whatever_becomes_of_the_next_question(
+    folder: Path, tmp_path: Path, answer: str
+) -> None:
+    record = with_keys(folder, "alice")
+    person = Person(folder, tmp_path)
+    try:
+        person.sees("q goes back")
+        person.types("4")
+        person.sees("q goes back")
+        person.types(ENTER)
+        person.sees("[no]: ")
+        person.types("yes\n")
+        person.sees("It is switched off")
+        person.sees("[y]: ")
+        (ended,) = record.find()
+        assert ended.key.disabled
+        person.types(answer)
+        if answer != "\x03":
+            person.sees("q goes back")
+            person.types("q")
+        person.leaves()
+        assert record.find() == [ended]
+    finally:
+        person.close()
+
+
 def test_mistakes_are_told_in_a_line_and_the_menu_goes_on(person: Person, folder: Path) -> None:
     person.sees("q goes back")
     person.types("x", "9", "\x1b[Z", "3")
