@@ -146,8 +146,12 @@ class Guard:
             if refusal is None and is_preflight(request.verb, request.fields):
                 door.preflight(request)
                 return
-        refusal = self._rule(request) or refusal or self._judge(request)
-        if refusal is None and self._lacks_slash(request):
+        refusal = self._rule(request) or refusal
+        slash = self._lacks_slash(request)
+        # A ticket is good for one use, which is that of the place that it is sent on to.
+        if not (slash and request.ticket):
+            refusal = refusal or self._judge(request)
+        if refusal is None and slash:
             self._slash(request)
             return
         if refusal is not None:
@@ -249,7 +253,10 @@ class Guard:
         return self.traits is not None and request.route_rest == b"" and request.verb in ("GET", "HEAD")
 
     def _slash(self, request: Request) -> None:
-        query = b"?" + request.query if request.query is not None else b""
+        parts = [] if request.query is None else [request.query]
+        if request.ticket:
+            parts.append(b"ticket=" + request.ticket.encode("latin-1"))
+        query = b"?" + b"&".join(parts) if parts else b""
         request.reply(
             308,
             [(b"Location", request.path + b"/" + query), (b"Cache-Control", b"no-store"), *said_by_gate(request)],

@@ -59,6 +59,27 @@ def test_a_ticket_is_no_key_for_the_gates_own_pages():
     assert house.ask("POST", f"/ticket?ticket={issued(house)}", body=b'{"service":"chat"}', key=None).status == 401
 
 
+@pytest.mark.parametrize("query", ["ticket={}", "a=%20&ticket={}&b"])
+def test_a_ticket_at_a_route_without_its_final_slash_is_used_where_that_leads(query):
+    house = House()
+    talk = house.ask(target="/chat/api?" + query.format(issued(house)), key=None)
+    assert talk.status == 308 and not house.behind.sent
+    house.ask(target=talk.field("location"), key=None)
+    assert house.behind.last.path == (b"/?a=%20&b" if "a=" in query else b"/")
+    house.behind.last.answer()
+    assert house.ask(target=talk.field("location"), key=None).status == 401
+    assert house.at_rest()
+
+
+def test_two_tickets_or_a_foreign_page_are_led_nowhere():
+    house = House()
+    assert house.ask(target=f"/chat/api?ticket={issued(house)}&ticket=x", key=None).status == 401
+    assert (
+        house.ask("GET", f"/chat/api?ticket={issued(house)}", ("Origin", "https://evil.example"), key=None).status
+        == 403
+    )
+
+
 def upgrade(house, protocols, target="/chat/api/ws", **known):
     fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
     fields += [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Protocol", protocols)]
