@@ -34,6 +34,12 @@ def pepper(places: Places, new: bool, retire: int | None, force: bool, as_json: 
             {"number": number, "current": number == max(live), "keys": len(record.needing(number))}
             for number in sorted(live)
         ]
+    if retire is not None:
+        click.echo(
+            f"aigate: keys that were deleted under pepper {retire} are not known any more: "
+            "importing a file that still has one would bring it back",
+            err=True,
+        )
     if as_json:
         tell_json({"peppers": told, "deleted": [each.to_json() for each in gone]})
         return

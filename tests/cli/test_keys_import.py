@@ -74,6 +74,16 @@ def test_a_deleted_key_is_not_brought_back(gate: Gate) -> None:
     gate("validate", A, code=1)
 
 
+def test_with_its_pepper_a_deleted_key_is_forgotten_and_that_is_said(gate: Gate) -> None:
+    gate("import", str(gate.file))
+    gate("delete", "--user", "alice", "--yes")
+    gate("pepper", "--new")
+    assert gate.json("import", str(gate.file))["plan"][0]["verdict"] == "deleted"
+    gate("pepper", "--retire", "1", "--force")
+    assert "deleted under pepper 1 are not known any more" in gate.err
+    assert gate.json("import", str(gate.file), "--dry-run")["plan"][0]["verdict"] == "new"
+
+
 def test_defaults_and_an_end_for_weak_ones(gate: Gate) -> None:
     told = gate.json("import", str(gate.file), "--service", "chat", "--expires", "2099-01-01", "--weak-expires", "30d")
     by_user = {line["user"]: line for line in told["imported"]}
