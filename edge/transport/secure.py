@@ -10,6 +10,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import BufferingTLSTransport
 from twisted.python.failure import Failure
 
+from edge.transport.misled import answer_plainly
 from edge.transport.tls import LeanTLS, trouble
 from edge.transport.unsent import unsent
 
@@ -41,6 +42,8 @@ class _StockTLS(BufferingTLSTransport):
         self.transport.abortConnection()
 
     def _tlsShutdownFinished(self, reason: Any) -> None:
+        if not self.factory.is_client:
+            answer_plainly(self.transport, reason)
         if self._producer is not None:
             # A paused one would hold the close back for ever.
             self.transport.unregisterProducer()

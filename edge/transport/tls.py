@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edge.transport.carrier import Carrier
+from edge.transport.misled import answer_plainly
 from edge.transport.round import ROUND
 from edge.transport.selftest import echo
 from edge.transport.tcp import INCOMING, Lean
@@ -269,6 +270,8 @@ class LeanTLS(Carrier):
             self._reason = reason
         self._lostTLSConnection = True
         self._flush()
+        if not self.factory.is_client:
+            answer_plainly(self.transport, reason)
         if self._producer is not None:
             # A paused one would hold the close back for ever.
             self.transport.unregisterProducer()

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import ITCPTransport
 from edge.tls.contexts import PARTIAL_WRITE
 from edge.transport import selftest, tls
 from edge.transport.listen import listen
+from edge.transport.misled import ANSWER
 from edge.transport.secure import TLSFactory
 
 together = pytest_twisted.ensureDeferred
@@ -119,6 +120,21 @@ async def test_garbage_for_a_handshake_ends_the_connection(server, garbage):
     protocol = await came
     assert not isinstance(await protocol.ended, ConnectionDone)
     assert not protocol.received
+
+
+@together
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+async def test_who_speaks_plain_http_is_told_to_come_by_https(server, method):
+    port, factory = server()
+    came = factory.next()
+
+    def talk():
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            plain.sendall(f"{method} /a HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            return b"".join(iter(lambda: plain.recv(1000), b""))
+
+    assert await threads.deferToThread(talk) == ANSWER
+    await (await came).ended
 
 
 @together
