@@ -99,7 +99,8 @@ class IService(Interface):
     route = Attribute("`str`: where it is reached unless the configuration says otherwise.")
 
     def with_header(name: str, value: str) -> "IService":
-        """The same service, with a field (two `str`) set on every request to it."""
+        """The same service, with a field (two `str`) set on every request to it. Raises ValueError for one that cannot be
+        sent, and for Host and the fields of a connection, which are the gate's."""
 
     def with_rules(*rules: Rule) -> "IService":
         """The same service, with `edge.core.service.Rule`s that are asked before those of its kind."""

@@ -88,6 +88,53 @@ def test_fifteen_lines_in_a_folder_are_a_plugin(folder, tmp_path):
     assert service.traits.map(b"/chat/completions") == b"/v1/chat/completions"
 
 
+PROXY = """from attrs import frozen
+from zope.interface import implementer
+from edge.core.service import Question, Traits
+from edge.interfaces import IServicePlugin
+
+@implementer(IServicePlugin)
+@frozen
+class Odd:
+    name: str = "odd"
+    api: int = 1
+
+    def configure(self, settings, bench):
+        return bench.proxy({upstreams}, Traits(kind="odd"{traits})){more}
+
+odd = Odd()
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"upstreams": '["ftp://box"]'}, "an upstream is written"),
+        ({"upstreams": '["http://box?secret=hunter2"]'}, "an upstream is written"),
+        ({"upstreams": '["http://user:hunter2@box"]'}, "an upstream is written"),
+        ({"upstreams": '["http://box:0"]'}, "0 is no port"),
+        ({"upstreams": '["unix:x.sock"]'}, "a unix upstream is written"),
+        ({"more": '.with_header("Host", "hunter2")'}, "the header field Host is the gate's own to write"),
+        ({"more": '.with_header("connection", "close")'}, "the header field connection is the gate's own to write"),
+        ({"more": '.with_header("Transfer-Encoding", "chunked")'}, "the header field Transfer-Encoding is the gate's"),
+        ({"more": '.with_header("Content-Length", "0")'}, "the header field Content-Length is the gate's"),
+        ({"traits": ', headers=((b"HOST", b"hunter2"),)'}, "the header field HOST is the gate's own to write"),
+        ({"traits": ', headers=((b"X-Key", b"hunter2\\r\\nHost: x"),)'}, "the header field b'X-Key' cannot be sent"),
+        ({"traits": ', headers=((b"X Key", b"hunter2"),)'}, "the header field b'X Key' cannot be sent"),
+        ({"traits": ', health=Question("/\u00fc")'}, "the path '/\u00fc' "),
+        ({"traits": ', jobs="queue"'}, "the path 'queue' "),
+        ({"more": ".with_traits(jobs='queue')"}, "the path 'queue' "),
+    ],
+)
+def test_a_service_that_could_never_be_asked_is_told_with_the_plugins_line(folder, tmp_path, changed, said):
+    given = {"upstreams": '["http://box"]', "traits": "", "more": ""} | changed
+    (folder / "odd.py").write_text(PROXY.format(**given))
+    with pytest.raises(PluginError) as caught:
+        use(load(folder), "odd", tmp_path)
+    assert str(caught.value).startswith(f"{folder / 'odd.py'}:13: ValueError: {said}")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_fifteen_lines_in_a_package_are_a_plugin(site, tmp_path):
     installed(site, CELLAR)
     registry = Registry.load(SHIPPED)

@@ -25,6 +25,7 @@ from edge.core.exchange import Arrival, Route
 from edge.core.jobs import ANSWER
 from edge.core.models import filter_models
 from edge.core.routing import route_to
+from edge.errors import PluginError
 from edge.limits.held import HeldJobs
 from edge.limits.slots import Place
 from edge.registry import Registry
@@ -66,15 +67,19 @@ class Services:
 def configure(
     registry: Registry, settled: Mapping[str, Settled], name: str, config: ServiceConfig, bench: Bench
 ) -> Service:
-    """A service as its plugin makes it. Raises PluginError with the plugin's own line, or ConfigErrors."""
+    """A service as its plugin makes it. Raises PluginError with the plugin's own line, ConfigError or ConfigErrors."""
     settings = {
         "name": name,
         "upstreams": tuple(map(str, config.upstreams)),
         "route": config.route,
         "options": settled[name].options,
     }
-    made = registry.require(config.plugin).configure(settings, bench)
-    assert isinstance(made, Service)
+    found = registry.require(config.plugin)
+    made = found.configure(settings, bench)
+    if not isinstance(made, Service):
+        raise PluginError(
+            found.source, f"configure() made a {type(made).__name__} of its own; begin with one of the bench"
+        )
     return made
 
 

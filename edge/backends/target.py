@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
 
@@ -69,6 +69,14 @@ def stock_creator(host: str, ca_file: Path | None) -> IOpenSSLClientConnectionCr
 
 def target_of(url: str, ca_file: Path | None = None, creator: Creator = stock_creator) -> Target:
     """The target that `http://host[:port][/base]`, `https://…` or `unix:/path` names. Raises ValueError, with words."""
+    target = address_of(url)
+    if target.scheme == "unix":
+        return target
+    return evolve(target, ca_file=ca_file, tls=creator(target.host, ca_file) if target.scheme == "https" else None)
+
+
+def address_of(url: str) -> Target:
+    """The same without its TLS, for whoever only judges an address."""
     if url.startswith("unix:"):
         path = url[5:].removeprefix("//")
         if not path.startswith("/") or "\0" in path:
@@ -86,8 +94,6 @@ def target_of(url: str, ca_file: Path | None = None, creator: Creator = stock_cr
         scheme,
         host,
         port,
-        ca_file=ca_file,
         netloc=(authority if digits is None else f"{authority}:{port}").encode("ascii"),
         base=(match[4] or "").rstrip("/").encode("ascii"),
-        tls=creator(host, ca_file) if scheme == "https" else None,
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.backends.target import stock_creator, target_of
+from edge.backends.target import address_of, stock_creator, target_of
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,9 @@ def test_a_unix_address_is_a_path():
     ],
 )
 def test_what_is_no_address_is_said(url):
-    with pytest.raises(ValueError):
-        target_of(url)
+    for judge in (target_of, address_of):
+        with pytest.raises(ValueError):
+            judge(url)
 
 
 def test_connections_are_shared_by_what_is_equal_and_not_by_what_trusts_otherwise(tmp_path):
