@@ -19,13 +19,14 @@ from edge.backends.service import Service
 from edge.backends.target import Target, UpstreamURL, target_of
 from edge.backends.upstreams import Upstreams
 from edge.backends.way import Way
+from edge.config.routes import check_routes
 from edge.config.schema import Config, ServiceConfig
 from edge.config.services import Settled
 from edge.core.exchange import Arrival, Route
 from edge.core.jobs import ANSWER
 from edge.core.models import filter_models
 from edge.core.routing import route_to
-from edge.errors import PluginError
+from edge.errors import ConfigError, ConfigErrors, PluginError
 from edge.limits.held import HeldJobs
 from edge.limits.slots import Place
 from edge.registry import Registry
@@ -83,9 +84,12 @@ def configure(
     return made
 
 
-def route_of(service: Service, settled: Settled) -> Route:
-    """`/chat/api` or `comfy.example.org/` as a Route."""
-    return route_to(service.name, settled.route or service.route)
+def routes_of(services: Mapping[str, Service], settled: Mapping[str, Settled]) -> list[Route]:
+    """Where each service lives, by its name. Raises ConfigErrors: what only `configure` tells is judged here first."""
+    routes = {name: settled[name].route or service.route for name, service in services.items()}
+    if problems := check_routes(routes):
+        raise ConfigErrors(tuple(ConfigError(".".join(map(str, place)), say) for place, say in problems))
+    return [route_to(name, route) for name, route in routes.items()]
 
 
 def all_services(
@@ -101,7 +105,7 @@ def all_services(
     trace: Callable[[Arrival], bytes] | None = None,
 ) -> Services:
     """Makes them; nothing is asked of any server yet. `outward` makes a client that keeps connections for so many seconds;
-    `trace` says what `traceparent` tells them."""
+    `trace` says what `traceparent` tells them. Raises PluginError, ConfigError or ConfigErrors."""
     made = Services()
     for name, one in config.services.items():
         client = made.clients[name] = outward(one.timeouts.keepalive)
@@ -116,7 +120,7 @@ def all_services(
         holding = _holding(reactor, one, service, client, made.upstreams.get(name))
         turns = _turns(reactor, name, one, service, limiting, now, holding)
         made.guards[name] = Guard(resource, door, service.traits, turns=turns)
-        made.routes.append(route_of(service, settled[name]))
+    made.routes += routes_of(made.services, settled)
     return made
 
 

@@ -41,6 +41,8 @@ def command(places: Places, as_json: bool) -> None:
     click.echo(f"{reading.file}: good" if reading.file else "no configuration file: the defaults hold")
     for line in table(rows(reading, settled)):
         click.echo(line)
+    if unsaid := [name for name, one in settled.items() if not one.route]:
+        click.echo(f"only the start tells whether the route of {', '.join(unsaid)} is free; `route = …` names one here")
 
 
 def judge(reading: Reading) -> dict[str, Settled]:

@@ -19,7 +19,7 @@ from edge.core.keys import Key
 from edge.core.models import judge_model
 from edge.core.networks import address
 from edge.core.refusal import Refusal
-from edge.core.routing import Routes, forms, needed_rule, route_to
+from edge.core.routing import NO_ROUTE, Routes, forms, needed_rule, route_to
 from edge.core.rules import ANYTHING, steps
 from edge.core.service import Rule, Traits
 from edge.core.times import moment, stamp
@@ -77,8 +77,9 @@ def command(
     with keyring(places, writing=False) as ring:
         key, now = ring.pick(start).key, moment(at, time.time())
     routes = Routes(tuple(route_to(name, one.route) for name, one in settled.items() if one.route))
+    unsaid = [name for name, one in settled.items() if not one.route]
     arrival = _arrival(method.upper(), path.encode(), host.lower(), str(address(client)), now)
-    said = list(_steps(key, arrival, routes, traits, model, now))
+    said = list(_steps(key, arrival, routes, unsaid, traits, model, now))
     passes = all(each.ok for each in said)
     if as_json:
         click.echo(
@@ -91,14 +92,25 @@ def command(
         for each in said:
             end = f"  → {each.status} {each.reason}" if each.reason else ""
             click.echo(f"{'yes' if each.ok else 'NO ':3} {each.step:{width}}  {clean(each.words)}{end}")
-        click.echo(
-            f"{arrival.method} {clean(path)} with key {key.id} at {stamp(now)}: {'passes' if passes else 'is refused'}"
+        verdict = (
+            "passes"
+            if passes
+            else "is refused"
+            if any(each.reason for each in said)
+            else "cannot be told before the start"
         )
+        click.echo(f"{arrival.method} {clean(path)} with key {key.id} at {stamp(now)}: {verdict}")
     raise click.exceptions.Exit(0 if passes else 1)
 
 
 def _steps(
-    key: Key, arrival: Arrival, routes: Routes, traits: dict[str, Traits | None], model: str | None, now: float
+    key: Key,
+    arrival: Arrival,
+    routes: Routes,
+    unsaid: list[str],
+    traits: dict[str, Traits | None],
+    model: str | None,
+    now: float,
 ) -> Iterator[Said]:
     judged = forms(arrival.path)
     if isinstance(judged, Refusal):
@@ -113,6 +125,10 @@ def _steps(
     found = routes.match(arrival.host, arrival.path, arrival.method)
     if arrival.path.decode() in OWN:
         yield Said("route", True, "the gate's own, for any valid key")
+    elif isinstance(found, Refusal) and found is NO_ROUTE and unsaid:
+        say = f"none that is known here; the plugin of {', '.join(unsaid)} names its own when the gate starts, or `route = …` does"
+        yield Said("route", False, say)
+        return
     elif isinstance(found, Refusal):
         yield _no("route", found)
         return

@@ -127,3 +127,34 @@ def test_the_one_of_two_that_counts_is_named(tmp_path, monkeypatch, capsys):
 
     assert main(["check"]) == 0
     assert capsys.readouterr().err == f"aigate: {own}: taken as the configuration; {system} is passed over\n"
+
+
+CELLAR = """from attrs import frozen
+from zope.interface import implementer
+from edge.interfaces import IServicePlugin
+
+@implementer(IServicePlugin)
+@frozen
+class Cellar:
+    name: str = "cellar"
+    api: int = 1
+
+    def configure(self, settings, bench):
+        return bench.openai(settings["upstreams"])
+
+cellar = Cellar()
+"""
+
+
+def test_routes_that_only_the_start_can_judge_are_named(file, capsys):
+    plugins = file.parent / "mine"
+    plugins.mkdir(mode=0o700)
+    (plugins / "cellar.py").write_text(CELLAR)
+    table = '[services.{}]\nplugin = "cellar"\n{}'
+    file.write_text('plugin_dirs = ["mine"]\n' + table.format("up", "") + table.format("down", ""))
+    assert main(["check", "--config", str(file)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "only the start tells whether the route of up, down is free; `route = …` names one here"
+    file.write_text('plugin_dirs = ["mine"]\n' + table.format("up", 'route = "/up"\n'))
+    assert main(["check", "--config", str(file)]) == 0
+    assert "only the start" not in capsys.readouterr().out

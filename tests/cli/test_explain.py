@@ -12,6 +12,21 @@ RULES = (
     "--user", "kid", "--service", "chat", "--model", "gemma*", "--hours", "mon-fri 15:00-20:00", "--tz", "Europe/Berlin",
     "--allow", "192.168.1.0/24",
 )  # fmt: skip
+CELLAR = """from attrs import frozen
+from zope.interface import implementer
+from edge.interfaces import IServicePlugin
+
+@implementer(IServicePlugin)
+@frozen
+class Cellar:
+    name: str = "cellar"
+    api: int = 1
+
+    def configure(self, settings, bench):
+        return bench.openai(settings["upstreams"])
+
+cellar = Cellar()
+"""
 MONDAY = "2026-11-23T16:00:00+01:00"
 
 
@@ -90,3 +105,17 @@ def test_people_read_it_in_lines(gate: Gate) -> None:
     assert "NO  scope" in out
     assert "403 needs-scope" in out
     assert out.rstrip().endswith("is refused")
+
+
+def test_a_route_that_only_the_start_knows_is_not_said_to_lead_nowhere(gate: Gate, tmp_path: Path) -> None:
+    plugins = tmp_path / "mine"
+    plugins.mkdir(mode=0o700)
+    (plugins / "cellar.py").write_text(CELLAR)
+    file = tmp_path / "aigate.toml"
+    file.write_text('plugin_dirs = ["mine"]\n[services.wine]\nplugin = "cellar"\n' + file.read_text())
+    assert gate("GET", "/elsewhere") == {"route": ""}
+    assert gate("POST", "/chat/api/chat", "--model", "gemma3", code=0) == {}
+    assert main(["explain", "GET", "/x", "--key", gate.key, "--from", "192.168.1.7", *gate.places]) == 1
+    out = gate.capsys.readouterr().out
+    assert "the plugin of wine names its own when the gate starts" in out
+    assert out.rstrip().endswith("cannot be told before the start")
