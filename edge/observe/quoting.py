@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
-from edge.core.redact import printable, redacted
+from edge.core.redact import AT, EQUALS, PERCENT, UNDERSCORE, printable, redacted
 
 quoted: Final[Callable[[str], str]] = encode_basestring_ascii
 """A text as a JSON string in ASCII: no control character, quotation mark or line end of a client's survives as such."""
@@ -25,9 +25,10 @@ _recent: Final[dict[int, tuple[Mapping[str, float], str]]] = {}
 def shown(raw: bytes, longest: int) -> str:
     """What a client wrote, without secrets and without characters that act."""
     # The cut comes after the masking: half a key would no longer be seen as one.
-    if b"aig_" in raw or b"=" in raw or b"@" in raw:
+    if EQUALS in raw or UNDERSCORE in raw or PERCENT in raw or AT in raw:
         raw = redacted(raw)
-    return printable(raw, longest).replace("…", "...")
+    made = printable(raw, longest)
+    return made if len(raw) <= longest else made.replace("…", "...")
 
 
 def scrubbed(line: str) -> str:

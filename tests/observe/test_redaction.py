@@ -36,7 +36,7 @@ def test_no_field_that_may_hold_a_key_is_shown(shape, field, secret):
 @pytest.mark.parametrize(
     "name",
     ["key", "api_key", "apikey", "access_token", "token", "ticket", "secret", "client_secret", "password", "sig", "signature", "auth",
-     "session", "X-Amz-Credential", "%6bey"],
+     "session", "X-Amz-Credential", "%6bey", "token[]", "user[password]", "api+key"],
 )  # fmt: skip
 def test_no_value_in_a_query_that_may_be_a_key_is_shown(shape, name):
     for target in (f"/chat/api/x?{name}={FOREIGN}", f"/x?a=1&{name.upper()}={FOREIGN}&b=2", f"/x?a=1;{name}={FOREIGN}"):
@@ -52,6 +52,8 @@ def test_a_key_of_ours_is_shown_nowhere_however_it_came(shape):
     for made in (
         outcome(arrival(b"/chat/api/" + raw)),
         outcome(arrival(b"/x?q=" + raw)),
+        outcome(arrival(b"/x/" + raw.replace(b"_", b"%5f"))),
+        outcome(arrival(b"/x?q=" + raw.replace(b"a", b"%2561"))),
         outcome(arrival(b"/" + b"a" * 2020 + raw)),
         outcome(
             arrival(
@@ -77,7 +79,10 @@ def test_no_record_of_an_attempt_shows_one():
     assert "alice" in attempt_bodies([attempt()])[0] and by(outcome(), user="x")
 
 
-@pytest.mark.parametrize("piece", [b"%", b"a", b"key", b"&%", b"?key", b";%key", b"=?%", b"//", b"//a", b"/@"])
+@pytest.mark.parametrize(
+    "piece",
+    [b"%", b"a", b"key", b"&%", b"?key", b";%key", b"=?%", b"//", b"//a", b"/@", b"key[", b";key", b"=;", b"a=;", b"%41", b"%2525", b"%2541&", b"%26token%3D"],
+)  # fmt: skip
 def test_no_target_makes_the_search_take_long(piece):
     from edge.core.redact import redacted
 
