@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from edge.cli.common import Places, common
-from edge.observe.audit import AuditTrail, Verdict
+from edge.observe.audit import AuditTrail
+from edge.observe.auditproof import Verdict
 from edge.observe.heads import Head
 
 

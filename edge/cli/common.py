@@ -36,7 +36,7 @@ class Places:
         """The configuration; warnings go to standard error. `further` may raise ConfigErrors of its own, that join the others."""
         reading = load(self.config, os.environ, further=further)
         for warning in reading.warnings:
-            click.echo(f"aigate: {warning}", err=True)
+            self.warn(warning)
         return reading
 
     @property
@@ -54,15 +54,20 @@ class Places:
             # A broken configuration is the gate's to tell. Nothing of the log may go by a number that nobody chose.
             return ENDLESS
 
+    @staticmethod
+    def warn(text: str) -> None:
+        """Say something beside what a verb prints."""
+        click.echo(f"aigate: {text}", err=True)
+
     def writing(self) -> Path:
         """The data folder, made where it is missing, for a verb that writes there: says which, and whether a gate reads it.
 
         Raises HomeError where it cannot be used.
         """
         folder = open_data(self.folder)
-        click.echo(f"aigate: data folder {folder}", err=True)
+        self.warn(f"data folder {folder}")
         if not held(folder):
-            click.echo("aigate: no gate is running on this data folder", err=True)
+            self.warn("no gate is running on this data folder")
         return folder
 
 

@@ -33,7 +33,7 @@ def keyring(places: Places, *, writing: bool = True, empty: bool = False) -> Ite
     A verb that only reads needs keys to be there, unless `empty` will do.
     """
     folder = places.writing() if writing else places.folder
-    record = SqliteKeyRecord(folder, audit=key_changes(folder, places.audit_max if writing else ENDLESS))
+    record = SqliteKeyRecord(folder, audit=key_changes(folder, places.audit_max if writing else ENDLESS, places.warn))
     if not (writing or empty or record.exists):
         raise click.ClickException(
             f"{folder} holds no keys yet; `aigate keys create` makes one, --data DIR names another folder"

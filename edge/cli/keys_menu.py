@@ -26,7 +26,7 @@ ALL = "all of them, and those added later"
 def menu(places: Places) -> None:
     """Ask and do until the person leaves. What goes wrong is said in a line, and the menu goes on."""
     folder = places.writing()
-    record = SqliteKeyRecord(folder, audit=key_changes(folder, places.audit_max))
+    record = SqliteKeyRecord(folder, audit=key_changes(folder, places.audit_max, places.warn))
     try:
         Menu(places, Keyring(record, actor(), system_timezone())).run()
     finally:

@@ -164,8 +164,10 @@ class Check:
         number, entry = sealed.link.number, sealed.entry
         if number in self.heads and self.heads[number] != sealed.link.hash:
             self._fault(place, f"line {number} is not the one that was signed: the log was made anew up to here")
-        if entry.get("what") == "discarded":
-            self._discarded[entry.get("through", 0)] = entry.get("through_hash", "")
+        # Only below a head: whoever can write the file could let lines go and say so.
+        through = entry.get("through")
+        if entry.get("what") == "discarded" and type(through) is int and number <= max(self.heads, default=number):
+            self._discarded[through] = entry.get("through_hash", "")
         if entry.get("what") == "broken":
             self._fault(
                 place, f"line {number} records that the log was tampered with before it: {entry.get('say', '')}"

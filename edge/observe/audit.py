@@ -3,26 +3,30 @@
 `log/audit.jsonl` is the newest part; a full one is set aside as `log/audit-FIRST.jsonl` after the number of its first
 line, and the oldest go when all together take more than they may, which the chain itself records. `log/audit.head` says
 with a signature which line was the last; `log/audit.lock` is who may write.
+
+Whoever writes compares the log with what it remembers and with the head. A line that must not be there, or one that is
+gone, is put on record as `broken`.
 """
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.core.chain import START, Check, Link, seal_all, unseal
+from edge.core.chain import START, Link, seal, seal_all
 from edge.errors import StoreError
 from edge.files import keep_owner, lock_within, make_folder, sync_folder, write_atomically
-from edge.observe.heads import Head, sign, signing_key
+from edge.observe.auditdoubt import Known, doubt
+from edge.observe.auditparts import FILE, end_of, first_of, last_place, part_name, parts
+from edge.observe.auditproof import Reading, Verdict, judge, key_of
+from edge.observe.heads import Head, keep_key, marked, sign, stored_key
 
-FILE: Final = "audit.jsonl"
 MAX: Final = 2**30
 ENDLESS: Final = 2**62
 """What to say of a log of which nothing may go, since nobody knows how long it may be."""
@@ -30,11 +34,10 @@ PARTS: Final = 8
 """The log is kept in about so many parts, so that the oldest that goes is an eighth of it."""
 SMALLEST: Final = 64 * 2**10
 """No part is set aside before it has so many bytes."""
-LONGEST: Final = 256 * 2**10
-"""No line is longer; that of one change of a key has 64 KiB of rules twice at most."""
+AT_ONCE: Final = 1000
+"""Lines that are written and acknowledged together: all or none."""
 PATIENCE: Final = 30.0
 """Seconds to wait for another writer."""
-_PART: Final = re.compile(r"audit-(\d{12})\.jsonl")
 
 
 @define(eq=False)
@@ -48,10 +51,16 @@ class AuditTrail:
     most: int = MAX
     """The most bytes in all."""
     now: Callable[[], float] = time.time
+    unsigned: str = ""
+    """Why the head could not be signed last, "" where it could. What was to be written is on disk all the same."""
     _link: Link = field(default=START, init=False)
     _inode: int = field(default=0, init=False)
     _size: int = field(default=-1, init=False)
     _key: Ed25519PrivateKey | None = field(default=None, init=False, repr=False)
+    _notes: list[str] = field(factory=list, init=False)
+    """What was found, until it is on record."""
+    _alone: bool = field(default=False, init=False)
+    """Whether this is the gate's: the only one whose lines are unsigned for a while, so that all others bear a mark."""
 
     @property
     def folder(self) -> Path:
@@ -68,39 +77,26 @@ class AuditTrail:
         """The signed head."""
         return self.folder / "audit.head"
 
-    def record(self, *entries: Mapping[str, Any]) -> Link:
+    def record(self, *entries: Mapping[str, Any]) -> None:
         """Append entries, each an object with a member `what`, and sign. They are on disk when this returns."""
         at = moment(self.now())
-        return self.append([body(at, entry) for entry in entries])
+        with self._writing() as handle:
+            self._write(handle, [body(at, entry) for entry in entries], mark=True)
+            self._try_to_sign()
 
-    def append(self, bodies: Sequence[str], *, signed: bool = True) -> Link:
-        """The same for members that are JSON already; with `signed` False the head waits for the next time."""
-        try:
-            with self._lock():
-                handle = self._open()
-                try:
-                    self._repair(handle)
-                    self._write(handle, bodies)
-                finally:
-                    os.close(handle)
-                if signed:
-                    self._sign()
-                return self._link
-        except OSError as error:
-            raise StoreError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+    def append(self, bodies: Sequence[str]) -> None:
+        """The same for members that are JSON already; the head waits for `sign`. For the one gate of the folder.
+
+        Of `AT_ONCE` at most, all are on disk or none is.
+        """
+        self._alone = True
+        with self._writing() as handle:
+            self._write(handle, bodies, mark=False)
 
     def sign(self) -> Head:
         """The signed head as it is now."""
-        try:
-            with self._lock():
-                handle = self._open()
-                try:
-                    self._repair(handle)
-                finally:
-                    os.close(handle)
-                return self._sign()
-        except OSError as error:
-            raise StoreError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+        with self._writing():
+            return self._sign()
 
     def head(self) -> Head | None:
         """The head as it was last signed, None where there is none."""
@@ -111,40 +107,37 @@ class AuditTrail:
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.head_path}: cannot be read: {error}") from error
 
-    def verify(self, heads: Iterable[Head] = ()) -> "Verdict":
+    def verify(self, heads: Iterable[Head] = ()) -> Verdict:
         """Read the whole log and judge it, by its own head and by `heads` that were kept elsewhere."""
         if not self.folder.is_dir():
             raise StoreError(f"{self.folder}: there is no audit log here")
         try:
-            with self._lock():
-                parts = [(part, part.stat().st_size) for part in self.parts()]
-                own = self.head()
-            problems: list[str] = []
-            known: dict[int, str] = {}
-            for head in (*heads, *((own,) if own else ())):
-                if not head.valid:
-                    problems.append(f"{'the head' if head is own else 'a head kept elsewhere'} is not rightly signed")
-                elif own is not None and head.key != own.key:
-                    problems.append(f"a head kept elsewhere, of line {head.link.number}, was signed with another key")
-                if known.setdefault(head.link.number, head.link.hash) != head.link.hash:
-                    problems.append(f"two heads say different things of line {head.link.number}")
-            if own is None and parts:
-                problems.append(f"{self.head_path.name} is missing: nothing says which line was the last")
-            made = Check(known)
-            for part, size in parts:
-                for number, line in enumerate(_lines(part, size), 1):
-                    made.feed(f"{part.name}:{number}", line)
-            made.finish()
+            with ExitStack() as open_files:
+                with self._lock():
+                    files = [open_files.enter_context(part.open("rb")) for part in self.parts()]
+                    sized = [(file, os.fstat(file.fileno()).st_size) for file in files]
+                    reading = Reading(sized, self.head(), *key_of(self.data))
+                return judge(reading, heads)
         except OSError as error:
             raise StoreError(f"{error.filename or self.path}: cannot be read: {error.strerror or error}") from error
-        return Verdict(made, tuple(problems), own)
 
     def parts(self) -> list[Path]:
         """The files of the log, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        aside = sorted(file for file in self.folder.iterdir() if _PART.fullmatch(file.name))
-        return [*aside, self.path] if self.path.exists() else aside
+        return parts(self.folder)
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
+        """The newest part, open, with the lock held and the end of the chain known."""
+        try:
+            with self._lock():
+                handle = self._open()
+                try:
+                    self._catch_up(handle)
+                    yield handle
+                finally:
+                    os.close(handle)
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     # Within the lock
 
@@ -169,60 +162,42 @@ class AuditTrail:
             sync_folder(self.folder)
         return handle
 
-    def _repair(self, handle: int) -> None:
-        """Find the last line, where somebody else has written since; a torn one goes, and the chain says so."""
+    def _catch_up(self, handle: int) -> None:
+        """Find the last line, where somebody else has written since, and put on record what is wrong with the log."""
         status = os.fstat(handle)
-        if (status.st_ino, status.st_size) == (self._inode, self._size):
-            return
-        tail = os.pread(handle, LONGEST, max(0, status.st_size - LONGEST))
-        whole = tail.rfind(b"\n") + 1
-        torn = len(tail) - whole
-        notes: list[str] = []
-        if torn:
-            # Never acknowledged: a line counts once it is on disk with its line feed.
-            os.ftruncate(handle, status.st_size - torn)
-            notes.append(body(moment(self.now()), {"what": "repaired", "bytes": torn}))
-        lines = tail[:whole].splitlines()
-        self._link, readable = self._last(lines)
-        self._inode, self._size = status.st_ino, status.st_size - torn
-        if (broken := self._disagreement(lines)) or not readable:
-            say = broken or "its last line cannot be read"
-            notes.append(body(moment(self.now()), {"what": "broken", "say": say}))
-        if self._link == START and self._stored_head() is None:
-            # A head of nothing: from now on one that is missing was taken away.
-            self._sign()
-        if notes:
-            self._write(handle, notes)
+        if (status.st_ino, status.st_size) != (self._inode, self._size):
+            self._look(handle, status)
+        if self._notes:
+            self._chunk(handle, self._notes, mark=True)
+            self._notes.clear()
             # The head is that of the log as it is now; what it was before stands in the line just written.
-            self._sign()
+            self._try_to_sign()
 
-    def _last(self, lines: Sequence[bytes]) -> tuple[Link, bool]:
-        """Where the chain goes on, and whether the log's last line could be read."""
-        if not lines:
-            before = self.parts()[:-1]
-            if not before:
-                return START, True
-            size = before[-1].stat().st_size
-            with before[-1].open("rb") as file:
-                file.seek(max(0, size - LONGEST))
-                lines = file.read().splitlines()
-        for at, line in enumerate(reversed(lines)):
-            if sealed := unseal(line):
-                return sealed.link, at == 0
-        head = self._stored_head()
-        return (head.link if head else START), False
+    def _look(self, handle: int, status: os.stat_result) -> None:
+        size = last_place(handle, b"\n", status.st_size) + 1
+        if torn := status.st_size - size:
+            # Never acknowledged: a line counts once it is on disk with its line feed.
+            os.ftruncate(handle, size)
+            self._notes.append(body(moment(self.now()), {"what": "repaired", "bytes": torn}))
+        missing = self._read_key()
+        files = self.parts()
+        last, readable = end_of(files)
+        known = Known(self._stored_head(), self._key, missing, self._link, self._alone)
+        if say := doubt(files, last, known) or ("" if readable else "its last line cannot be read"):
+            self._notes.append(body(moment(self.now()), {"what": "broken", "say": say}))
+        self._link, self._inode, self._size = last, status.st_ino, size
+        if missing:
+            # From now on a head that is missing was taken away.
+            self._try_to_sign()
 
-    def _disagreement(self, lines: Sequence[bytes]) -> str:
-        """What the signed head says otherwise, "" where it agrees: the log may have been cut while nobody wrote."""
-        head = self._stored_head()
-        if head is None or not head.valid:
-            return "" if self._link == START else "the signed head was missing or false"
-        if head.link.number > self._link.number:
-            return f"it ended with line {self._link.number}, where line {head.link.number} had been signed"
-        for line in lines:
-            if (sealed := unseal(line)) and sealed.link.number == head.link.number and sealed.link != head.link:
-                return f"line {head.link.number} is not the one that had been signed"
-        return ""
+    def _read_key(self) -> bool:
+        """Read the key anew, since it may be another one by now; whether there is none."""
+        try:
+            self._key = stored_key(self.data)
+        except StoreError as error:
+            self._key, self.unsigned = None, str(error)
+            return False
+        return self._key is None
 
     def _stored_head(self) -> Head | None:
         try:
@@ -230,16 +205,17 @@ class AuditTrail:
         except StoreError:
             return None
 
-    def _write(self, handle: int, bodies: Sequence[str]) -> None:
-        for start in range(0, len(bodies), 1000):
-            handle = self._chunk(handle, bodies[start : start + 1000])
+    def _write(self, handle: int, bodies: Sequence[str], mark: bool) -> None:
+        for start in range(0, len(bodies), AT_ONCE):
+            self._chunk(handle, bodies[start : start + AT_ONCE], mark)
 
-    def _chunk(self, handle: int, bodies: Sequence[str]) -> int:
-        made, link = seal_all(bodies, self._link)
+    def _chunk(self, handle: int, bodies: Sequence[str], mark: bool) -> None:
+        made, link = self._sealed(bodies, mark)
         data = "".join(made).encode()
         if self._size and self._size + len(data) > max(SMALLEST, self.most // PARTS):
             self._set_aside(handle)
-            return self._chunk(handle, bodies)
+            self._chunk(handle, bodies, mark)
+            return
         done = 0
         try:
             while done < len(data):
@@ -252,13 +228,19 @@ class AuditTrail:
         self._size += len(data)
         self._inode = os.fstat(handle).st_ino
         self._link = link
-        return handle
+
+    def _sealed(self, bodies: Sequence[str], mark: bool) -> tuple[list[str], Link]:
+        if not mark or self._key is None:
+            return seal_all(bodies, self._link)
+        made, link = [], self._link
+        for each in bodies:
+            line, link = seal(marked(self._key, each, link), link)
+            made.append(line)
+        return made, link
 
     def _set_aside(self, handle: int) -> None:
-        with self.path.open("rb") as file:
-            first = unseal(file.readline(LONGEST).rstrip(b"\n"))
-        number = first.link.number if first else self._link.number
-        self.path.rename(self.folder / f"audit-{number:012d}.jsonl")
+        number = first_of([self.path]) or self._link.number
+        self.path.rename(self.folder / part_name(number))
         fresh = self._open()
         try:
             os.dup2(fresh, handle, inheritable=False)
@@ -277,43 +259,34 @@ class AuditTrail:
             going.append(aside.pop(0))
         if not going:
             return
-        with going[-1].open("rb") as file:
-            file.seek(max(0, sizes[going[-1]] - LONGEST))
-            last = unseal(file.read().splitlines()[-1])
-        if last is not None:
-            entry = {"what": "discarded", "through": last.link.number, "through_hash": last.link.hash}
-            self._chunk(handle, [body(moment(self.now()), entry)])
+        last, _ = end_of(going)
+        entry = {"what": "discarded", "through": last.number, "through_hash": last.hash}
+        self._chunk(handle, [body(moment(self.now()), entry)], mark=True)
+        # A reader believes it only below a signature: everybody could say so.
+        self._try_to_sign()
         for part in going:
             part.unlink()
         sync_folder(self.folder)
 
     def _sign(self) -> Head:
-        if self._key is None:
-            self._key = signing_key(self.data)
-        head = sign(self._key, self._link, self.now())
-        write_atomically(self.head_path, head.to_json().encode())
+        """Sign what is there. Raises StoreError."""
+        stored = self._key or stored_key(self.data)
+        key = stored or Ed25519PrivateKey.generate()
+        head = sign(key, self._link, self.now())
+        try:
+            write_atomically(self.head_path, head.to_json().encode())
+        except OSError as error:
+            raise StoreError(f"{self.head_path}: cannot be written: {error.strerror or error}") from error
+        if stored is None:
+            keep_key(self.data, key)
+        self._key, self.unsigned = key, ""
         return head
 
-
-@frozen
-class Verdict:
-    """What a reading of the log found."""
-
-    check: Check
-    problems: tuple[str, ...]
-    """What is wrong with the heads."""
-    head: Head | None
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.check.faults and not self.problems
-
-    @property
-    def unsigned(self) -> int:
-        """Lines after the signed head, which only their own chain holds."""
-        last = self.check.last.number if self.check.last else 0
-        return max(0, last - (self.head.link.number if self.head else 0))
+    def _try_to_sign(self) -> None:
+        try:
+            self._sign()
+        except StoreError as error:
+            self.unsigned = str(error)
 
 
 def body(at: str, entry: Mapping[str, Any]) -> str:
@@ -325,14 +298,3 @@ def moment(when: float) -> str:
     """Unix seconds as RFC 3339 in UTC with milliseconds."""
     second = int(when)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + f".{int((when - second) * 1000):03d}Z"
-
-
-def _lines(part: Path, size: int) -> Iterator[bytes]:
-    with part.open("rb") as file:
-        left = size
-        while left > 0:
-            line = file.readline(min(left, LONGEST))
-            if not line:
-                return
-            left -= len(line)
-            yield line.rstrip(b"\n")

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from edge.core.attempts import Attempt
 from edge.core.throttle import Throttle
 from edge.errors import StoreError
-from edge.observe.audit import AuditTrail, body, moment
+from edge.observe.audit import AT_ONCE, AuditTrail, body, moment
 from edge.observe.quoting import keep, known, quoted, scrubbed
 
 HELD: Final = 50_000
@@ -38,6 +38,7 @@ class Auditing:
     lost: int = 0
     """Attempts that are on no record."""
     problem: str = ""
+    """Why it cannot be written or signed, "" where it can."""
     log: Logger = field(factory=lambda: Logger(namespace="aigate.audit"), repr=False)
     _waiting: deque[Attempt] = field(factory=deque, init=False, repr=False)
     _pending: list[str] = field(factory=list, init=False, repr=False)
@@ -45,6 +46,8 @@ class Auditing:
     _told: int = field(default=0, init=False)
     _signed: float = field(default=0.0, init=False)
     _unsigned: bool = field(default=False, init=False)
+    _stuck: bool = field(default=False, init=False)
+    """Whether attempts get no line, rather than only no signature."""
 
     def attempt(self, attempt: Attempt) -> None:
         """Take note of an attempt."""
@@ -64,7 +67,7 @@ class Auditing:
 
     def refuses(self) -> bool:
         """Whether nobody may be let in now: the log cannot be written, and the operator wants no request without a line."""
-        return self.refuse_when_full and (bool(self.problem) or len(self._waiting) >= HELD)
+        return self.refuse_when_full and (self._stuck or len(self._waiting) >= HELD)
 
     def flush(self) -> None:
         """Write what waits. Never raises."""
@@ -81,32 +84,41 @@ class Auditing:
             pending.append(body(moment(now), {"what": "lost", "count": self.lost - self._told}))
             self._told = self.lost
         try:
-            self._write(now)
+            self._write()
         except StoreError as error:
-            if not self.problem:
-                self.log.error("{error}", error=error)
-            self.problem = str(error)
+            self._tell(str(error), stuck=True)
         else:
-            if self.problem:
-                self.log.info("the audit log can be written again")
-            self.problem = ""
+            self._tell(self._sign(now), stuck=False)
 
-    def _write(self, now: float) -> None:
+    def _write(self) -> None:
         pending = self._pending
-        sign = now - self._signed >= SIGN or now < self._signed
-        count = len(pending)
-        if count:
-            self.trail.append(pending[:count], signed=sign)
-            # Only what was written: a note may have come meanwhile.
-            del pending[:count]
-            self._unsigned = not sign
-        elif sign and self._unsigned:
-            self.trail.sign()
-            self._unsigned = False
-        else:
-            return
-        if sign:
+        while pending:
+            part = pending[:AT_ONCE]
+            self.trail.append(part)
+            # What was written is not written again, whatever becomes of the rest and of the signature.
+            del pending[: len(part)]
+            self._unsigned = True
+
+    def _sign(self, now: float) -> str:
+        """Sign from time to time what was written; why that could not be done the last time."""
+        if not self._unsigned:
+            return ""
+        if not 0 <= now - self._signed < SIGN:
             self._signed = now
+            try:
+                self.trail.sign()
+            except StoreError as error:
+                return f"{error}; the audit log goes on without a signature"
+            self._unsigned = False
+            return ""
+        return "" if self._stuck else self.problem
+
+    def _tell(self, problem: str, stuck: bool) -> None:
+        if problem and (stuck, True) != (self._stuck, bool(self.problem)):
+            self.log.error("{problem}", problem=problem)
+        if self.problem and not problem:
+            self.log.info("the audit log can be written again")
+        self.problem, self._stuck = problem, stuck
 
     def finish(self) -> None:
         """Write what is left, with a line that says so, and sign it."""

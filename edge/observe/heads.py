@@ -1,7 +1,12 @@
-"""The signed head of the audit log: which line was the last at a time, said with an Ed25519 key (RFC 8032)."""
+"""The signed head of the audit log: which line was the last at a time, said with an Ed25519 key (RFC 8032).
+
+A line that is written beside the gate carries a mark of the same key, since the gate may come to see it before a head does.
+"""
 
 import base64
+import hmac
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,17 +17,17 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 
-from edge.core.chain import Link
+from edge.core.chain import Link, seal, unseal
 from edge.core.times import stamp_utc
 from edge.errors import StoreError
 from edge.files import write_atomically
 
 KEY: Final = "audit.key"
 """The signing key's file in the data folder, 0600."""
+_AFTER_BODY: Final = len(',"mark":"","prev":"","hash":""}') + 3 * 64
 
 
 @frozen
@@ -74,20 +79,13 @@ class Head:
         return head
 
 
-def signing_key(folder: Path) -> Ed25519PrivateKey:
-    """The data folder's signing key, made where it is missing. Raises StoreError.
-
-    Under the audit log's lock only: two who make one at once would sign with two.
-    """
+def stored_key(folder: Path) -> Ed25519PrivateKey | None:
+    """The data folder's signing key, None where there is none yet. Raises StoreError."""
     path = folder / KEY
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except FileNotFoundError:
-        key = Ed25519PrivateKey.generate()
-        try:
-            write_atomically(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+        return None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is no key'}") from error
     if not isinstance(key, Ed25519PrivateKey):
@@ -95,12 +93,45 @@ def signing_key(folder: Path) -> Ed25519PrivateKey:
     return key
 
 
+def keep_key(folder: Path, key: Ed25519PrivateKey) -> None:
+    """Make `key` the data folder's. Raises StoreError.
+
+    Under the audit log's lock only, and once its first head is on disk: a key without a head tells that one was taken away.
+    """
+    path = folder / KEY
+    try:
+        write_atomically(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def public_of(key: Ed25519PrivateKey) -> str:
+    """The public key as a head names it."""
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
 def sign(key: Ed25519PrivateKey, link: Link, now: float) -> Head:
     """The head of a chain that ends with `link` at `now` (Unix seconds)."""
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     at = stamp_utc(now)
     signature = key.sign(_said(link, at))
-    return Head(link, at, base64.b64encode(signature).decode(), base64.b64encode(public).decode())
+    return Head(link, at, base64.b64encode(signature).decode(), public_of(key))
+
+
+def marked(key: Ed25519PrivateKey, body: str, after: Link) -> str:
+    """The members of a line, and a mark that only who holds the key can make for them at this place."""
+    secret = sha256(b"aigate audit lines\n" + key.private_bytes_raw()).digest()
+    said = f"{after.number} {after.hash}\n{body}".encode()
+    return f'{body},"mark":"{hmac.digest(secret, said, "sha256").hex()}"'
+
+
+def bears_mark(key: Ed25519PrivateKey, line: bytes) -> bool:
+    """Whether a line (without its line feed) carries the right mark for where it says that it stands."""
+    sealed = unseal(line)
+    if sealed is None:
+        return False
+    after = Link(sealed.link.number - 1, sealed.before)
+    body = line[len(f'{{"n":{sealed.link.number},') : -_AFTER_BODY].decode("utf-8", "replace")
+    return seal(marked(key, body, after), after)[0].encode() == line + b"\n"
 
 
 def _said(link: Link, at: str) -> bytes:

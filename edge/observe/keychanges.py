@@ -7,10 +7,12 @@ from edge.core.keyrecord import HistoryEntry
 from edge.observe.audit import AuditTrail
 
 
-def key_changes(data: Path, most: int) -> Callable[[Sequence[HistoryEntry]], None]:
+def key_changes(
+    data: Path, most: int, warn: Callable[[str], object] | None = None
+) -> Callable[[Sequence[HistoryEntry]], None]:
     """A function that puts changes on the audit log of a data folder, of which all together may take `most` bytes.
 
-    It raises StoreError where it cannot.
+    It raises StoreError where it cannot; `warn` is told in a line where they are on record, but cannot be signed.
     """
     trail = AuditTrail(data, most)
 
@@ -28,5 +30,7 @@ def key_changes(data: Path, most: int) -> Callable[[Sequence[HistoryEntry]], Non
                 for each in entries
             )
         )
+        if trail.unsigned and warn is not None:
+            warn(f"{trail.unsigned}; the change is on the audit log without a signature")
 
     return note

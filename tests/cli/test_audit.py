@@ -38,3 +38,16 @@ def test_a_head_that_was_kept_is_held_against_the_log(tmp_path: Path, capsys):
     assert "whole: lines 1 to 1" in capsys.readouterr().out
     trail.path.write_bytes(b"")
     assert main(["audit", "verify", "--data", str(trail.data), "--head", str(file)]) == 1
+
+
+def test_a_change_of_a_key_that_cannot_be_signed_is_made_and_told(tmp_path: Path, capsys):
+    data = tmp_path / "data"
+    assert main(["keys", "create", "--user", "alice", "--service", "chat", "--data", str(data)]) == 0
+    assert "signature" not in capsys.readouterr().err
+    (data / "audit.key").write_bytes(b"")
+    assert main(["keys", "create", "--user", "bob", "--service", "chat", "--data", str(data)]) == 0
+    assert (
+        "audit.key: cannot be read: it is no key; the change is on the audit log without a" in capsys.readouterr().err
+    )
+    assert main(["audit", "head", "--data", str(data)]) == 1
+    assert "audit.key: cannot be read" in capsys.readouterr().err

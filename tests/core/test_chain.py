@@ -103,6 +103,16 @@ def test_what_was_discarded_on_record_is_no_fault_and_one_line_more_is():
     assert judged(lines[5:]) == []
     assert judged(lines[3:]) == []
     assert "begins with line 7" in judged(lines[6:])[0]
+    # Only a head vouches for who said so.
+    assert judged(lines[5:], {11: after.hash}) == []
+    ninth = unseal(lines[8]).link
+    assert "begins with line 6" in judged(lines[5:], {9: ninth.hash})[0]
+
+
+@pytest.mark.parametrize("through", ["[]", '"7"', "null", "1.5"])
+def test_what_was_discarded_up_to_nowhere_vouches_for_nothing(through):
+    note, _ = seal(f'"what":"discarded","through":{through}', Link(4, "ab" * 32))
+    assert "begins with line 5" in judged([note.encode().rstrip(b"\n")])[0]
 
 
 @pytest.mark.parametrize(

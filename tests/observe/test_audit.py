@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from edge.core.chain import unseal
+from edge.core.chain import START, unseal
 from edge.errors import StoreError
-from edge.observe.audit import FILE, MAX, SMALLEST, AuditTrail
+from edge.observe.audit import MAX, SMALLEST, AuditTrail
 from edge.observe.auditing import HELD, Auditing
-from edge.observe.heads import KEY, Head
+from edge.observe.auditparts import FILE
+from edge.observe.heads import KEY, Head, sign, stored_key
 from tests.observe.made import AT, attempt
 
 
@@ -148,8 +150,8 @@ def test_a_log_made_anew_without_the_key_is_found_by_the_head(trail):
 def test_one_who_holds_the_key_is_found_only_by_a_head_that_was_kept_elsewhere(trail):
     trail.record(*({"what": "key", "number": number} for number in range(10)))
     kept = trail.sign()
-    for file in (trail.path, trail.head_path):
-        file.unlink()
+    trail.path.unlink()
+    trail.head_path.write_text(sign(stored_key(trail.data), START, AT).to_json())
     AuditTrail(trail.data).record(*({"what": "key", "number": -number} for number in range(10)))
     assert trail.verify().whole
     assert any("line 10 is not the one that was signed" in one for one in faults(trail, kept))
@@ -315,3 +317,96 @@ def test_the_head_follows_within_seconds_and_at_the_end(trail):
     audit.finish()
     assert trail.verify().unsigned == 0 and unseal(trail.path.read_bytes().splitlines()[-1]).link.number == 4
     assert os.path.exists(trail.head_path)
+
+
+@pytest.fixture
+def said():
+    """What is told in the log, as text."""
+    told: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        told.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield told
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_a_signature_that_fails_is_told_once_and_costs_no_line(trail, said):
+    clock = [AT]
+    audit = Auditing(trail, refuse_when_full=True, now=lambda: clock[0])
+    audit.attempt(attempt(request="first"))
+    audit.flush()
+    key = (trail.data / KEY).read_bytes()
+    (trail.data / KEY).write_bytes(b"")
+    audit = Auditing(AuditTrail(trail.data), refuse_when_full=True, now=lambda: clock[0])
+    for number in range(20):
+        if number < 5:
+            audit.attempt(attempt(request=f"r{number}"))
+        audit.flush()
+        clock[0] += 1
+        assert "audit.key: cannot be read: it is no key" in audit.problem and not audit.refuses()
+    assert [entry["request"] for entry in entries(trail)] == ["first", *(f"r{number}" for number in range(5))]
+    (trail.data / KEY).write_bytes(key)
+    clock[0] += 5
+    audit.flush()
+    assert not audit.problem and trail.verify().whole and trail.verify().unsigned == 0
+    assert [text for text in said if "audit" in text] == [
+        f"{trail.data / KEY}: cannot be read: it is no key; the audit log goes on without a signature",
+        "the audit log can be written again",
+    ]
+
+
+def test_a_head_that_cannot_be_written_costs_no_line(trail):
+    audit = Auditing(trail, now=lambda: AT)
+    trail.folder.mkdir()
+    trail.head_path.mkdir()
+    for number in range(3):
+        audit.attempt(attempt(request=f"r{number}"))
+        audit.flush()
+        audit.flush()
+    assert "audit.head: cannot be written" in audit.problem
+    assert [entry["request"] for entry in entries(trail)] == ["r0", "r1", "r2"]
+
+
+def test_a_change_of_a_key_that_cannot_be_signed_counts_and_is_told(tmp_path):
+    from edge.core.keyrecord import HistoryEntry
+    from edge.observe.keychanges import key_changes
+
+    told: list[str] = []
+    AuditTrail(tmp_path).record({"what": "key"})
+    note = key_changes(tmp_path, MAX, told.append)
+    entry = HistoryEntry(at=AT, key="1a2b3c4d", action="created", by="cli:root", detail={}, generation=1)
+    note([entry])
+    assert told == []
+    (tmp_path / KEY).write_bytes(b"")
+    key_changes(tmp_path, MAX, told.append)([entry])
+    assert told == [
+        f"{tmp_path / KEY}: cannot be read: it is no key; the change is on the audit log without a signature"
+    ]
+    assert len(entries(AuditTrail(tmp_path))) == 3
+
+
+def test_of_many_lines_those_that_are_on_disk_are_not_written_again_when_the_rest_fails(tmp_path):
+    script = f"""
+import resource, signal
+from pathlib import Path
+from edge.observe.audit import AuditTrail
+from edge.observe.auditing import Auditing
+from tests.observe.made import attempt
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+audit = Auditing(AuditTrail(Path({str(tmp_path)!r})))
+for number in range(2500):
+    audit.attempt(attempt(request=f"r{{number}}"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+for _ in range(3):
+    audit.flush()
+    assert "cannot be written" in audit.problem
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+audit.flush()
+assert not audit.problem
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    trail = AuditTrail(tmp_path)
+    assert [entry["request"] for entry in entries(trail)] == [f"r{number}" for number in range(2500)]
+    assert trail.verify().whole
