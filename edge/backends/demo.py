@@ -63,9 +63,7 @@ class Demo(Resource):
             return self.whole(request, {"error": {"message": wrong.say, "type": kind, "param": None, "code": None}})
 
     def talk(self, body: dict[str, Any]) -> words.Talk:
-        model = body.get("model")
-        named = model[:100] if isinstance(model, str) and model else words.MODEL
-        return words.Talk(named, words.asked(body), self.now(), uuid4().hex[:24])
+        return words.Talk(words.asked(body), self.now(), uuid4().hex[:24])
 
     def whole(self, request: Request, value: dict[str, Any]) -> bytes:
         """One JSON value as the answer."""

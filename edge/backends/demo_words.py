@@ -7,6 +7,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 MODEL: Final = "demo"
+"""What answers, whatever is asked for: a name that a client chose must not pass for a model that is there."""
 QUOTED: Final = 200
 """How many characters of a question are said back."""
 
@@ -17,7 +18,6 @@ Json = dict[str, Any]
 class Talk:
     """One question, and the answer to it in words."""
 
-    model: str
     asked: str
     at: float
     """Unix seconds."""
@@ -72,7 +72,7 @@ def openai_whole(talk: Talk) -> Json:
         "id": f"chatcmpl-{talk.id}",
         "object": "chat.completion",
         "created": int(talk.at),
-        "model": talk.model,
+        "model": MODEL,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": usage(talk),
     }
@@ -83,7 +83,7 @@ def openai_chunks(talk: Talk, with_usage: bool) -> Iterator[Json]:
 
     def chunk(choices: list[Json], **more: Any) -> Json:
         head = {"id": f"chatcmpl-{talk.id}", "object": "chat.completion.chunk", "created": int(talk.at)}
-        return {**head, "model": talk.model, "choices": choices, **more}
+        return {**head, "model": MODEL, "choices": choices, **more}
 
     yield chunk([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
     for word in talk.words:
@@ -110,7 +110,7 @@ def ollama_chunks(talk: Talk, chat: bool) -> Iterator[Json]:
 
     def line(text: str, **more: Any) -> Json:
         said = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
-        return {"model": talk.model, "created_at": stamp(talk.at), **said, **more}
+        return {"model": MODEL, "created_at": stamp(talk.at), **said, **more}
 
     for word in talk.words:
         yield line(word, done=False)
@@ -119,7 +119,7 @@ def ollama_chunks(talk: Talk, chat: bool) -> Iterator[Json]:
 
 def ollama_whole(talk: Talk, chat: bool) -> Json:
     said = {"message": {"role": "assistant", "content": talk.text}} if chat else {"response": talk.text}
-    return {"model": talk.model, "created_at": stamp(talk.at), **said, **_counts(talk)}
+    return {"model": MODEL, "created_at": stamp(talk.at), **said, **_counts(talk)}
 
 
 def _counts(talk: Talk) -> Json:
