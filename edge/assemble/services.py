@@ -145,6 +145,7 @@ def _forward(
         name, made.upstreams[name], ways, reactor,
         Passing(name, service.fields, one.host == "keep", identity if one.identify else None, trace),
         traits.upgrades, filter_models, one.connections, one.timeouts.total, config.edge.tunnel_idle,
+        bool(traits.jobs),
     )  # fmt: skip
 
 

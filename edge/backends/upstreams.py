@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from edge.core.balance import Load, choose
+from edge.core.balance import Load, choose, choose_home
 
 HEALTHY: Final = "healthy"
 DOWN: Final = "down"
@@ -65,10 +65,11 @@ class Upstreams:
     def __iter__(self) -> Iterator[Upstream]:
         return iter(self.servers)
 
-    def take(self, avoid: frozenset[Upstream] = frozenset()) -> Upstream | None:
+    def take(self, avoid: frozenset[Upstream] = frozenset(), caller: str = "") -> Upstream | None:
         """The server for the next request, counted as one more in its hand until `give`; None where all are to be avoided.
 
-        Those that are down come last: a request then finds out what a question would.
+        Those that are down come last: a request then finds out what a question would. What a `caller` that is named asks
+        for goes all to one server while that is well.
         """
         servers: Sequence[Upstream] = self.servers
         if avoid:
@@ -77,7 +78,8 @@ class Upstreams:
             server = servers[0]
             server.open += 1
             return server
-        index = choose([Load(server.open, server.state == HEALTHY) for server in servers], self._turn)
+        loads = [Load(server.open, server.state == HEALTHY) for server in servers]
+        index = choose_home([one.base for one in servers], loads, caller) if caller else choose(loads, self._turn)
         if index is None:
             return None
         self._turn += 1

@@ -83,7 +83,7 @@ class Outward(Place, Protocol):
 class Servers(Protocol):
     """The servers of a service, and how well they do: `edge.backends.upstreams.Upstreams`."""
 
-    def take(self, avoid: Any = ...) -> Any: ...
+    def take(self, avoid: Any = ..., caller: str = ...) -> Any: ...
     def give(self, server: Any) -> None: ...
     def worked(self, server: Any) -> None: ...
     def failed(self, server: Any, why: str) -> None: ...
@@ -108,6 +108,8 @@ class Forward:
     """Seconds for the whole answer."""
     tunnel_idle: float = 86400.0
     """Seconds that a tunnel may be silent."""
+    home: bool = False
+    """Whether all that a key asks for goes to one server, since the others know nothing of what was begun there."""
     isLeaf = True
     log: Logger = field(factory=lambda: Logger(namespace="aigate.forward"))
 
@@ -138,7 +140,11 @@ class Forward:
 
     def _try(self, request: Request, avoid: frozenset[Any], told: Refusal) -> None:
         """Asks a server that is none of `avoid`; `told` is what the client hears where there is none."""
-        server = self.servers.take(avoid) if avoid else self.servers.take()
+        caller = request.exchange.caller
+        if self.home and caller is not None:
+            server = self.servers.take(avoid, caller.key.id)
+        else:
+            server = self.servers.take(avoid) if avoid else self.servers.take()
         if server is None:
             self._refuse(request, told)
             return

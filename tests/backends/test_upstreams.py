@@ -60,6 +60,16 @@ def test_who_was_tried_is_avoided(pair):
     assert pair.take(avoid=frozenset({first, second})) is None
 
 
+def test_a_callers_requests_all_go_to_one_server_while_it_is_well(pair):
+    home = pair.take(caller="key")
+    assert {pair.take(caller="key") for _ in range(8)} == {home} and home.open == 9
+    assert pair.take(avoid=frozenset({home}), caller="key") not in (home, None)
+    pair.failed(home, "refused")
+    assert pair.take(caller="key") is not home
+    pair.worked(home)
+    assert pair.take(caller="key") is home
+
+
 def test_a_healthy_idle_server_is_never_asked(pair, clock, servers):
     pair.give(pair.take())
     clock.advance(100_000)

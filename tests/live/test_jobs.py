@@ -132,6 +132,7 @@ def test_the_place_of_a_job_is_free_once_its_server_is_down(comfy: Comfy, tmp_pa
         services = {"image": {"plugin": "image", "upstreams": upstreams, "queue": {"wait": "30s"}}}
         with Gate(tmp_path, services) as gate, the_client(gate) as client:
             assert client.post("/prompt", json={}).status_code == 200
+            assert all(client.get("/queue").json()["queue_running"] for _ in range(4)), "asked where it is drawn"
             dead, alive = (comfy, other) if comfy.taken else (other, comfy)
             dead.__exit__()
             began = time.monotonic()

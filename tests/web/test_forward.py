@@ -351,3 +351,19 @@ def test_a_server_that_refused_has_nothing_in_hand_of_what_another_does():
         sent.answer(200, body=b"ok")
     assert [talk.status for talk in talks] == [200] * 3 and house.at_rest()
     assert {server.open for server in house.servers} == {0}
+
+
+def test_where_a_server_goes_on_after_its_answer_all_of_a_key_goes_to_one_server():
+    first, second = Behind(auto=lambda sent: reply()), Behind("http://127.0.0.1:11435", auto=lambda sent: reply())
+    house = House()
+    house.guards["chat"].resource = house.through(first, second, home=True)
+    homes = set()
+    for number in range(16):
+        shown = house.add(f"{number:08x}")
+        for path in ("/prompt", "/history/1", "/view"):
+            house.ask("GET", "/chat/api" + path, key=shown)
+        (home,) = (behind for behind in (first, second) if behind.sent)
+        assert len(home.sent) == 3
+        homes.add(home)
+        home.sent.clear()
+    assert homes == {first, second}
