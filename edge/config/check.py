@@ -18,6 +18,7 @@ from edge.core.quantities import Limit
 
 SERVICE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:(\d{1,5}|\*))?")
+_REDIS_SOCKET: Final = re.compile(r"unix:///[^?#]+(\?db=[0-9]{1,5})?")
 _NOT_BUILT: Final = "is not built yet"
 # What sun_path holds on Linux, less the final NUL.
 _UNIX_PATH: Final = 107
@@ -124,7 +125,7 @@ def _upstreams(place: tuple[str, str], service: ServiceConfig) -> Iterator[Probl
         if upstream in service.upstreams[:number]:
             yield (*place, "upstreams", number), f"{upstream} is there twice"
     if service.ca_file is not None:
-        yield from _file((*place, "ca_file"), service.ca_file)
+        yield from _ca_file((*place, "ca_file"), service.ca_file)
         if not any(upstream.scheme == "https" for upstream in service.upstreams):
             yield (*place, "ca_file"), "is for https upstreams, and this service has none"
 
@@ -132,6 +133,18 @@ def _upstreams(place: tuple[str, str], service: ServiceConfig) -> Iterator[Probl
 def _file(place: tuple[str, ...], file: Path) -> Iterator[Problem]:
     try:
         file.open("rb").close()
+    except OSError as error:
+        yield place, f"{file}: {error.strerror}"
+
+
+def _ca_file(place: tuple[str, ...], file: Path) -> Iterator[Problem]:
+    # Imported here: few configurations name such a file, and every command reads one.
+    from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLError
+
+    try:
+        SSLContext(PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except SSLError:
+        yield place, f"{file}: no certificate in PEM form can be read here"
     except OSError as error:
         yield place, f"{file}: {error.strerror}"
 
@@ -155,14 +168,20 @@ def _limits(config: Config) -> Iterator[Problem]:
 def _redis(config: Config) -> Iterator[Problem]:
     redis = config.limits.redis
     place = ("limits", "redis")
-    if not redis.url.startswith("unix:///"):
-        yield from _url(
-            (*place, "url"), redis.url, ("redis", "rediss"), "redis://127.0.0.1:6379/0", "username and password_file"
-        )
-    for name in ("password_file", "ca_file"):
-        if (file := getattr(redis, name)) is not None:
-            yield from _file((*place, name), file)
-    if redis.ca_file is not None and not redis.url.startswith("rediss:"):
+    if redis.url.startswith("unix:"):
+        if not _REDIS_SOCKET.fullmatch(redis.url):
+            yield (*place, "url"), "is not a unix socket; write it like unix:///run/redis.sock?db=1"
+    else:
+        like = "redis://127.0.0.1:6379/0"
+        wrong = [*_url((*place, "url"), redis.url, ("redis", "rediss"), like, "; use username and password_file")]
+        if not wrong and not re.fullmatch(r"/?[0-9]{0,5}/?", urlsplit(redis.url).path):
+            wrong = [((*place, "url"), f"names its database by a number; write it like {like}")]
+        yield from wrong
+    if redis.password_file is not None:
+        yield from _file((*place, "password_file"), redis.password_file)
+    if redis.ca_file is not None and redis.url.startswith("rediss:"):
+        yield from _ca_file((*place, "ca_file"), redis.ca_file)
+    elif redis.ca_file is not None:
         yield (*place, "ca_file"), "is for rediss:// only"
 
 

@@ -1,6 +1,7 @@
 """Reads the configuration: a TOML file, the environment over it, and every error at once."""
 
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -19,6 +20,9 @@ from edge.config.structure import Place, Problem, problems, structure
 from edge.errors import ConfigError, ConfigErrors
 
 ENVIRONMENT: Final = "environment"
+# Python reads no whole number with more digits than this, and says so without a line.
+_MOST_DIGITS: Final = sys.int_info.default_max_str_digits
+_TOO_LONG: Final = re.compile(rf"[0-9_]{{{_MOST_DIGITS},}}")
 _WHERE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -96,6 +100,11 @@ def _load(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
         line = int(match[1]) if match and match[1] else text.count("\n") + 1
         say = _WHERE.sub("", str(error))
         raise ConfigErrors((ConfigError("", f"is not TOML: {say}", file, line),)) from None
+    except ValueError:
+        number = _TOO_LONG.search(text)
+        before = text[: number.start() if number else 0].split("\n")
+        say = f"holds a number of more than {_MOST_DIGITS} digits"
+        raise ConfigErrors((ConfigError(before[-1].partition("=")[0].strip(), say, file, len(before)),)) from None
     except RecursionError:
         raise ConfigErrors((ConfigError("", "is not a configuration: it nests too deep", file),)) from None
 

@@ -115,6 +115,15 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     raise ValueError(f"{text!r} has address bits behind its prefix; did you mean {str(meant)!r}?")
 
 
+def _path(text: str, base: Path) -> Path:
+    if "\0" in text:
+        raise ValueError("a path holds no NUL character")
+    try:
+        return base / Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text!r}: this machine knows no such user's home") from None
+
+
 def _listen(value: Any, _: Any) -> tuple[Address, ...]:
     entries = value if isinstance(value, list) else [value]
     for entry in entries:
@@ -169,7 +178,7 @@ def make_converter(base: Path) -> Converter:
         made.register_structure_hook_func(partial(eq, kind), hook)
     made.register_structure_hook(Limit, written(limit, 'a limit, like "60/minute"'))
     made.register_structure_hook(Upstream, written(Upstream.parse, 'an address, like "http://127.0.0.1:11434"'))
-    made.register_structure_hook(Path, written(lambda text: base / Path(text).expanduser(), 'a path, like "certs"'))
+    made.register_structure_hook(Path, written(lambda text: _path(text, base), 'a path, like "certs"'))
     made.register_structure_hook_func(_made_of(Literal), _choice)
 
     def optional(kind: Any) -> Callable[[Any, Any], Any]:

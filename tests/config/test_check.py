@@ -11,6 +11,7 @@ from edge.config.lines import show_path
 from edge.config.read import read
 from edge.config.schema import Config, ListenConfig, ServiceConfig
 from edge.errors import ConfigErrors
+from tests.tls.helpers import make_pair
 
 
 def told(tmp_path: Path, text: str) -> dict[str, str]:
@@ -78,7 +79,25 @@ def test_the_defaults_make_sense():
         ('[limits.redis]\nurl = "http://x"', "limits.redis.url", "write it like redis://"),
         ('[limits.redis]\nurl = "redis://u:p@x"', "limits.redis.url", "password_file"),
         ('[limits.redis]\nurl = "redis://h:99999"', "limits.redis.url", "write it like redis://"),
+        ('[limits.redis]\nurl = "redis://h/first"', "limits.redis.url", "names its database by a number"),
+        ('[limits.redis]\nurl = "unix:///x?db=x"', "limits.redis.url", "write it like unix:///run/redis.sock?db=1"),
+        ('[limits.redis]\nurl = "unix://x"', "limits.redis.url", "write it like unix:///run/redis.sock?db=1"),
         ('[limits.redis]\nca_file = "aigate.toml"', "limits.redis.ca_file", "for rediss:// only"),
+        (
+            '[limits.redis]\nurl = "rediss://h"\nca_file = "aigate.toml"',
+            "limits.redis.ca_file",
+            "no certificate in PEM form",
+        ),
+        ('[limits.redis]\nurl = "rediss://h"\nca_file = "no.pem"', "limits.redis.ca_file", "No such file"),
+        ('[limits.redis]\nurl = "rediss://h"\nca_file = "a\\u0000b"', "limits.redis.ca_file", "holds no NUL"),
+        ('[limits.redis]\npassword_file = "a\\u0000b"', "limits.redis.password_file", "holds no NUL"),
+        ('data_dir = "a\\u0000b"', "data_dir", "holds no NUL"),
+        ('[log]\naccess_file = "~nobody-of-that-name/x"', "log.access_file", "knows no such user's home"),
+        (
+            '[services.a]\nplugin = "x"\nupstreams = ["https://g"]\nca_file = "aigate.toml"',
+            "services.a.ca_file",
+            "no certificate in PEM form",
+        ),
         ('[limits.redis]\npassword_file = "none"', "limits.redis.password_file", "No such file"),
         ('[users." x"]', 'users." x"', "is not a user's name"),
         ('[users."x\\u0007"]', 'users."x\x07"', "is not a user's name"),
@@ -165,7 +184,7 @@ def test_port_0_never_clashes():
 
 def test_an_https_upstream_may_name_its_own_ca(tmp_path):
     ca = tmp_path / "ca.pem"
-    ca.write_text("x")
+    ca.write_bytes(make_pair("gpu")[0])
     service = ServiceConfig(plugin="x", upstreams=(Upstream("https", "gpu", 443),), ca_file=ca)
     assert check(Config(services={"a": service})) == []
     missing = evolve(service, ca_file=tmp_path / "no.pem")

@@ -164,6 +164,7 @@ def test_relative_paths_count_from_the_file(write, tmp_path):
         ("[listen]\nhttps = 8443\nhttps = 9443", 3, "", "is not TOML: Cannot overwrite a value"),
         ("[listen\n", 1, "", "is not TOML"),
         ("a = ", 1, "", "is not TOML"),
+        (f"[edge]\nconnections = {'1' * 5000}", 2, "connections", "more than 4300 digits"),
     ],
 )
 def test_a_wrong_setting_is_told_with_file_line_and_path(write, text, line, path, said):
