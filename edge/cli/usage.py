@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 from datetime import tzinfo
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from edge.cli.common import Places, common
-from edge.cli.tables import table
+from edge.cli.tables import clean, table
 from edge.config.schema import Config
 from edge.core.quantities import duration
 from edge.core.times import moment, span
@@ -20,6 +21,7 @@ from edge.stores.usage import BY
 from edge.stores.usage_requests import NAMES as REQUEST
 from edge.used import prices, requests_json, usage_json, usage_report, usage_store
 
+_FORMULA = re.compile("(?:^|(?<=;))(?=[=+@＝＋－＠-])")  # noqa: RUF001
 _HEADS = ("requests", "errors", "prompt", "answer", "audio", "characters", "images", "hardware")
 _EACH = ("at", "user", "key", "service", "model", "status", "seconds", "bytes", "units", "reason")
 
@@ -74,7 +76,7 @@ def command(
     finally:
         store.close()
     if as_json:
-        click.echo(json.dumps(usage_json(made, config, by, begin, end), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(usage_json(made, config, by, begin, end), indent=2))
     elif as_csv:
         _csv(made, by)
     else:
@@ -118,7 +120,7 @@ def _cells(line: Line, costs: bool) -> list[str]:
 def _requests(made: dict[str, Any], as_json: bool, as_csv: bool) -> None:
     listed = made["requests"]
     if as_json:
-        click.echo(json.dumps(made, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(made, indent=2))
     elif as_csv:
         out = io.StringIO()
         writer = csv.writer(out)
@@ -139,8 +141,8 @@ def _told(one: dict[str, Any]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    # What begins like a formula would be one in a spreadsheet.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    # What begins like a formula would be one in a spreadsheet, some of which begin a cell after a semicolon too.
+    return _FORMULA.sub("'", clean(text))
 
 
 def _csv(made: Report, by: str) -> None:

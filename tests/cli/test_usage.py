@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge.cli import main
+from edge.core.use import NAMES, QUARTER
 from edge.stores.usage import Batch, UsageStore
 
 
@@ -45,6 +46,34 @@ def test_a_table_has_a_line_for_each(usage) -> None:
 def test_values_are_numbers_and_no_formulas(usage) -> None:
     second, first = csv.DictReader(io.StringIO(usage("--requests", "--csv")))
     assert second["user"] == "'=bob" and first["tokens"] == "150" and first["seconds"] == "1.5"
+
+
+EVIL = ["a\x9b31mred\u202e", "=cmd()", "-1+1", "@SUM(1)", "＝1", "a;=cmd();b;c", 'a,"=1', "a\r\n=1", "\t=1"]  # noqa: RUF001
+TOLD = ["a?31mred?", "'=cmd()", "'-1+1", "'@SUM(1)", "'＝1", "a;'=cmd();b;c", 'a,"=1', "a??=1", "?=1"]  # noqa: RUF001
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, usage):
+    store, now = UsageStore(tmp_path, ZoneInfo("UTC")), time.time()
+    for model in EVIL:
+        row = (now, "r", "1a2b3c4d", "alice", "chat", model, 200, "", "complete", 9, 4, 1.5, 0.0, "")
+        sums = tuple(1.0 for _ in NAMES)
+        store.add(Batch({(int(now) // QUARTER, "1a2b3c4d", "alice", "chat", model): sums}, {}, {}, [row]))
+    store.close()
+    return usage
+
+
+@pytest.mark.parametrize("what", [("--requests",), ("--by", "model")])
+def test_no_name_acts_on_a_terminal_or_in_a_spreadsheet(hostile, what) -> None:
+    listed = hostile(*what, "--json")
+    assert listed.isascii() and listed.replace("\n", "").isprintable() and "\\u009b" in listed
+    found = json.loads(listed)["requests" if "--requests" in what else "lines"]
+    assert {one.get("model", one.get("name")) for one in found} - {"gemma3", ""} == set(EVIL)
+    text = hostile(*what, "--csv")
+    assert text.replace("\r\n", "").isprintable()
+    assert {one["model"] for one in csv.DictReader(io.StringIO(text))} - {"gemma3", ""} == set(TOLD)
+    table = hostile(*what)
+    assert table.replace("\n", "").isprintable()
 
 
 def test_they_can_be_narrowed(usage) -> None:
