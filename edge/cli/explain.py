@@ -10,11 +10,13 @@ from attrs import asdict, frozen
 from edge.cli.check import judge as judge_configuration
 from edge.cli.common import Places, common
 from edge.cli.keyring import as_json, keyring
+from edge.cli.models import kinds_of
 from edge.cli.tables import clean
 from edge.config.read import Reading
 from edge.config.services import Settled
 from edge.core.exchange import Arrival, Exchange
 from edge.core.headers import fields
+from edge.core.inspect import models_in_head
 from edge.core.keys import Key
 from edge.core.models import judge_model
 from edge.core.networks import address
@@ -45,7 +47,7 @@ class Said:
 @click.option("--key", "start", metavar="ID", required=True, help="The key's id, or the beginning of it.")
 @click.option("--from", "client", metavar="IP", required=True, help="The client's address.")
 @click.option("--at", "at", metavar="TIME", default="now", help="When; default: now.")
-@click.option("--model", metavar="NAME", help="The model that the request asks for.")
+@click.option("--model", metavar="NAME", help="The model that the request's body asks for.")
 @click.option("--host", metavar="NAME", default="localhost", help="The host that the request is for.")
 @as_json
 @common()
@@ -71,7 +73,7 @@ def command(
 
     def further(reading: Reading) -> None:
         settled.update(judge_configuration(reading))
-        traits.update(_traits(reading))
+        traits.update(kinds_of(reading))
 
     places.read(further)
     with keyring(places, writing=False) as ring:
@@ -121,7 +123,7 @@ def _steps(
         True,
         f"can be read in one way: {judged[0]}" if len(judged) == 1 else "can be read in two ways; both are judged",
     )
-    exchange, rule = Exchange(arrival), ANYTHING
+    exchange, rule, mapped = Exchange(arrival), ANYTHING, b""
     found = routes.match(arrival.host, arrival.path, arrival.method)
     if arrival.path.decode() in OWN:
         yield Said("route", True, "the gate's own, for any valid key")
@@ -149,10 +151,22 @@ def _steps(
             yield Said("rule", True, f"is {arrival.method} {mapped.decode()} there, which {_needs(rule)}")
     for step, words, refusal in steps(key, exchange, rule, now):
         yield Said(step, True, words) if refusal is None else _no(step, refusal, words)
-    if rule.model and key.models:
-        refused = judge_model(key, model)
-        words = f"{model or 'none named'}; the key may use {', '.join(key.models)}"
-        yield Said("model", True, words) if refused is None else _no("model", refused, words)
+    if key.models and exchange.route is not None:
+        yield _model(key, rule, mapped, arrival.query, model)
+
+
+def _model(key: Key, rule: Rule, mapped: bytes, query: bytes | None, model: str | None) -> Said:
+    """Whether the key may use the model: the one that the path or the query names, else the one that `--model` does."""
+    if not mapped:
+        return Said("model", True, "the plugin says only at run time where its requests tell their model")
+    if not rule.model:
+        return Said("model", True, "such a request does not tell its model, so the key's model rule counts for nothing")
+    models = (model,) if rule.model.startswith(("json:", "form:")) else models_in_head(mapped, query, rule.model)
+    if isinstance(models, Refusal):
+        return _no("model", models)
+    words = f"{' or '.join(filter(None, models)) or 'none named'}; the key may use {', '.join(key.models)}"
+    refused = next((refusal for each in models if (refusal := judge_model(key, each))), None)
+    return Said("model", True, words) if refused is None else _no("model", refused, words)
 
 
 def _no(step: str, refusal: Refusal, words: str = "") -> Said:
@@ -165,15 +179,6 @@ def _needs(rule: Rule) -> str:
     if rule.scope == "never":
         return "nobody may do"
     return f"needs the scope {rule.scope}" if rule.scope else "any key of the service may do"
-
-
-def _traits(reading: Reading) -> dict[str, Traits | None]:
-    from edge.home import shipped
-    from edge.registry import Registry
-
-    registry = Registry.load(shipped("plugins"), [folder for folder in reading.config.plugin_dirs if folder.is_dir()])
-    kinds = {found.name: found.traits for found in registry}
-    return {name: kinds[service.plugin] for name, service in reading.config.services.items()}
 
 
 def _arrival(method: str, target: bytes, host: str, client: str, now: float) -> Arrival:

@@ -9,6 +9,7 @@ import click
 from edge.cli.common import Places, common
 from edge.cli.keyring import as_json, ask, choose, chosen, keyring, tell_records, warn_of_services
 from edge.cli.keys_create import raw, rules
+from edge.cli.models import warn_of_models
 from edge.core.keyrecord import KeyRecord
 from edge.core.times import moment
 from edge.stores.keyring import Keyring
@@ -42,6 +43,8 @@ def edit(
     tell_records(changed, as_json, user is None)
     if "service" in given:
         warn_of_services(places, {name for record in changed for name in record.key.services})
+    if {"service", "model"} & given.keys():
+        warn_of_models(places, changed)
 
 
 def _simple(name: str, words: str, act: Callable[[Keyring, list[KeyRecord]], list[KeyRecord]]) -> click.Command:

@@ -10,6 +10,7 @@ import click
 
 from edge.cli.common import Places, common
 from edge.cli.keyring import as_json, keyring, tell_made, warn_of_services
+from edge.cli.models import warn_of_models
 from edge.config.timezone import system_timezone
 from edge.core.keydraft import Raw, blank, redrafted
 from edge.stores.keyring import MOST_AT_ONCE
@@ -75,6 +76,7 @@ def create(places: Places, file: Path | None, as_json: bool, description: str | 
         made = ring.create_all(drafts) if file is None else _numbered(ring.create_all, drafts, file)
         tell_made(ring, made, as_json, file is None)
     warn_of_services(places, {name for each in made for name in each.record.key.services})
+    warn_of_models(places, [each.record for each in made])
 
 
 def _judged(given: Raw) -> None:

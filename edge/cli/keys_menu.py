@@ -9,6 +9,7 @@ import click
 from edge.cli.common import Places
 from edge.cli.keyring import actor, state, tell_made
 from edge.cli.keys_show import table_of_keys, tell_details, tell_history
+from edge.cli.models import warn_of_models
 from edge.cli.terminal import GoBack, choose, line, sure
 from edge.config.timezone import system_timezone
 from edge.core.keydraft import SCOPES
@@ -72,7 +73,9 @@ class Menu:
         raw["expires"] = line("When does it end (30d, 2026-12-31, never)", "never")
         if line("More rules (hours, models, limits, addresses)? y/n", "n").lower().startswith("y"):
             raw |= self.rules()
-        tell_made(self.ring, [self.ring.create(raw, description)], False, True)
+        made = self.ring.create(raw, description)
+        tell_made(self.ring, [made], False, True)
+        warn_of_models(self.places, [made.record])
 
     def services(self) -> list[str]:
         try:

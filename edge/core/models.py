@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from edge.core.keys import Key
 from edge.core.refusal import Refusal
+from edge.core.service import Traits
 
 _LATEST: Final = ":latest"
 _MEMBERS: Final = ("data", "models")
@@ -23,6 +24,15 @@ def model_allowed(key: Key, model: str | None) -> bool:
         return False
     names = (model, model.removesuffix(_LATEST) if model.endswith(_LATEST) else model + _LATEST)
     return any(fnmatchcase(name, pattern) for pattern in key.models for name in names)
+
+
+def tells_models(traits: Traits) -> tuple[bool, bool]:
+    """(whether any request to such a service names its model, whether all do that occupy it): a key's model rule counts for
+    nothing where none is named."""
+    return (
+        any(rule.model for rule in traits.rules),
+        all(rule.model or rule.scope for rule in traits.rules if rule.work),
+    )
 
 
 def judge_model(key: Key, model: str | None) -> Refusal | None:

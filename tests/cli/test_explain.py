@@ -34,7 +34,10 @@ class Gate:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
         config = folder / "aigate.toml"
-        config.write_text('[services.chat]\nplugin = "ollama"\n[services.tts]\nplugin = "tts"\nroute = "/tts/api"\n')
+        config.write_text(
+            '[services.chat]\nplugin = "ollama"\n[services.tts]\nplugin = "tts"\nroute = "/tts/api"\n'
+            + '[services.talk]\nplugin = "openai"\nroute = "/talk/api"\n[services.image]\nplugin = "image"\n'
+        )
         config.chmod(0o600)
         self.places = ("--data", str(folder / "data"), "--config", str(config))
         assert main(["keys", "create", *RULES, "--json", *self.places]) == 0
@@ -119,3 +122,27 @@ def test_a_route_that_only_the_start_knows_is_not_said_to_lead_nowhere(gate: Gat
     out = gate.capsys.readouterr().out
     assert "the plugin of wine names its own when the gate starts" in out
     assert out.rstrip().endswith("cannot be told before the start")
+
+
+def models(gate: Gate, method: str, path: str, service: str, *more: str, code: int = 0) -> str:
+    """What is said of the model, for a key with a model rule for one service."""
+    assert main(["keys", "edit", gate.key, "--service", service, *gate.places]) == 0
+    gate.capsys.readouterr()
+    words = ("explain", method, path, "--key", gate.key, "--from", "192.168.1.7", "--at", MONDAY, *more, "--json")
+    assert main([*words, *gate.places]) == code
+    (said,) = [step["words"] for step in json.loads(gate.capsys.readouterr().out)["steps"] if step["step"] == "model"]
+    return str(said)
+
+
+def test_where_requests_do_not_tell_their_model_it_says_that_the_rule_counts_for_nothing(gate: Gate) -> None:
+    for path in ("/image/api/prompt", "/image/api/sdapi/v1/txt2img"):
+        assert "counts for nothing" in models(gate, "POST", path, "image", "--model", "secret")
+    assert "counts for nothing" in models(gate, "POST", "/tts/api/dev/ssml", "tts")
+    assert "counts" not in models(gate, "POST", "/tts/api/audio/speech", "tts", "--model", "secret", code=1)
+
+
+def test_a_model_in_the_path_or_the_query_is_judged_as_the_gate_does(gate: Gate) -> None:
+    assert models(gate, "GET", "/talk/api/models/gemma3%3A4b", "talk").startswith("gemma3:4b;")
+    for path in ("models/llama3", "models%2Fsomeone/gemma3", "v1/realtime?model=llama3"):
+        models(gate, "GET", f"/talk/api/{path}", "talk", "--model", "gemma3", code=1)
+    assert models(gate, "GET", "/talk/api/v1/realtime?model=gemma3", "talk").startswith("gemma3;")

@@ -285,3 +285,26 @@ def test_a_service_that_the_configuration_does_not_know_is_said(keys: Gate, tmp_
     file.chmod(0o600)
     keys("create", "--user", "alice", "--service", "chatt", "--config", str(file))
     assert "'chatt'" in keys.err
+
+
+def test_where_a_model_rule_counts_for_nothing_is_said_when_it_is_made_or_changed(
+    keys: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "aigate.toml"
+    plugins = {"chat": "ollama", "draw": "image", "hear": "whisper", "web": "http"}
+    tables = [f'[services.{name}]\nplugin = "{plugin}"\nroute = "/{name}/api"\n' for name, plugin in plugins.items()]
+    file.write_text("".join(tables))
+    file.chmod(0o600)
+    monkeypatch.setenv("AIGATE_CONFIG", str(file))
+    said = "aigate: a model rule counts not at all for draw, web and not on every path of hear, where requests do not tell their model"
+    made = keys.json("create", "--user", "a", "--service", "*", "--model", "gemma*")
+    assert said in keys.err.splitlines()
+    for quiet in (("--service", "draw"), ("--service", "chat", "--model", "gemma*")):
+        keys("create", "--user", "a", *quiet)
+        assert "model rule" not in keys.err
+    keys("edit", made["id"], "--service", "chat", "--service", "hear")
+    assert "aigate: a model rule counts not on every path of hear, where requests do not tell their model" in keys.err
+    keys("edit", made["id"], "--description", "phone")
+    assert "model rule" not in keys.err
+    keys("edit", made["id"], "--model", "")
+    assert "model rule" not in keys.err

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from edge.core.models import filter_models, judge_model, model_allowed
+from edge.core.models import filter_models, judge_model, model_allowed, tells_models
+from edge.core.service import POST, Rule, Traits
 from edge.testing import key
 
 GEMMA = key(models=("gemma*", "llama3.2"))
@@ -85,3 +86,22 @@ def test_a_key_without_a_rule_gets_the_very_bytes() -> None:
 def test_what_cannot_be_read_shows_nothing(document: bytes) -> None:
     assert json.loads(filter_models(document, "openai", GEMMA)) == {"object": "list", "data": []}
     assert json.loads(filter_models(document, "ollama", GEMMA))["models"] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ((Rule(POST, "*"),), (False, True)),
+        ((Rule(POST, "/draw", work=True),), (False, False)),
+        ((Rule(POST, "/chat", work=True, model="json:model"), Rule(POST, "/else")), (True, True)),
+        ((Rule(POST, "/chat", work=True, model="json:model"), Rule(POST, "/asr", work=True)), (True, False)),
+        (
+            (Rule(POST, "/chat", work=True, model="json:model"), Rule(POST, "/pull", work=True, scope="manage")),
+            (True, True),
+        ),
+    ],
+)
+def test_a_kind_tells_models_nowhere_in_part_or_wherever_it_works(
+    rules: tuple[Rule, ...], told: tuple[bool, bool]
+) -> None:
+    assert tells_models(Traits(kind="k", rules=rules)) == told
