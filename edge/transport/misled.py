@@ -20,4 +20,5 @@ def answer_plainly(transport: Any, reason: Failure | None) -> None:
 
 def _is_http(error: SSL.Error) -> bool:
     """Whether OpenSSL found a request's first bytes where a record of TLS should begin (its `SSL_R_HTTP_REQUEST`)."""
-    return any("http request" in words for entry in error.args[:1] for words in entry)
+    queue = error.args[0] if error.args else None
+    return isinstance(queue, list) and any("http request" in words for words in queue)
