@@ -56,6 +56,9 @@ def command(
     A date is the midnight that begins it, so that --since 2026-11-01 --until 2026-12-01 is November.
     """
     narrowed = {name: value for name, value in only.items() if value is not None}
+    for name, value in narrowed.items():
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise click.UsageError(f"--{name} is no UTF-8 text.", click.get_current_context())
     if narrowed and not requests:
         raise click.UsageError(f"--{min(narrowed)} goes with --requests.", click.get_current_context())
     if as_json and as_csv:

@@ -89,3 +89,8 @@ def test_they_can_be_narrowed(usage) -> None:
 @pytest.mark.parametrize("limit", ["0", "99999999999999999999", "many"])
 def test_a_limit_that_nobody_can_mean_is_a_mistake_of_whoever_typed_it(usage, limit) -> None:
     usage("--requests", "--limit", limit, code=2)
+
+
+@pytest.mark.parametrize("name", ["--user", "--key", "--service"])
+def test_a_name_that_is_no_text_is_a_mistake_of_whoever_typed_it(usage, name) -> None:
+    usage("--requests", name, "zz\udcff", code=2)
