@@ -22,7 +22,7 @@ class Options:
     """Paths whose requests occupy the hardware: `concurrency` and the queue count them. None: all."""
 
 
-TRAITS = Traits(kind="http", options=Options)
+TRAITS = Traits(kind="http", needs_upstreams=True, options=Options)
 
 
 @implementer(IServicePlugin, IKnownKind)

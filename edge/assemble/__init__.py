@@ -32,7 +32,7 @@ from edge.config.services import settle
 from edge.core.exchange import Route
 from edge.core.lockouts import Lockouts
 from edge.core.routing import Routes
-from edge.errors import ConfigErrors
+from edge.errors import ConfigError, ConfigErrors
 from edge.observe.keychanges import key_changes
 from edge.registry import Registry
 from edge.signals import Signals
@@ -112,10 +112,10 @@ def assemble(
     door = Door(admission, opens, config.cors.origins, config.cors.max_age, config.limits.body)
     bounds = Bounds(config.edge.answer_head, config.edge.answer_header_count, config.edge.informational)
     outward = partial(upstream_client, reactor, fast, upstream_creator, bounds=bounds)
-    counting = limiting(reactor, config, data, in_thread, now)
     try:
+        counting = limiting(reactor, config, data, in_thread, now)
         services = all_services(reactor, config, settled, registry, data, outward, door, counting, now, watching.trace)
-    except ConfigErrors as errors:
+    except (ConfigError, ConfigErrors) as errors:
         raise reading.place(errors) from None
 
     listeners: Listeners

@@ -11,7 +11,7 @@ from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from edge.backends.service import Service
-from edge.core.service import Traits
+from edge.core.service import SAY_WHERE, Traits
 from edge.errors import ConfigError
 from edge.interfaces import IBench
 
@@ -50,7 +50,7 @@ class Bench:
             upstreams = (upstreams,)
         given = tuple(upstreams) or tuple(f"http://127.0.0.1:{port}" for port, _ in traits.probes[:1])
         if not given:
-            raise ConfigError(f"services.{self.name}.upstreams", 'say where it is: ["http://127.0.0.1:9000"]')
+            raise ConfigError(f"services.{self.name}.upstreams", SAY_WHERE)
         return Service(name=self.name, traits=traits, upstreams=given)
 
     def local(self, resource: IResource, traits: Traits) -> Service:

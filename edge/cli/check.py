@@ -1,6 +1,7 @@
 """`aigate check`: the configuration judged, every error at once."""
 
 import json
+from typing import Final
 
 import click
 
@@ -9,6 +10,8 @@ from edge.config.read import Reading
 from edge.config.services import Settled, settle
 from edge.errors import ConfigError, ConfigErrors, HomeError, PluginError
 from edge.home import refuse_strange_plugins, shipped
+
+NO_SERVICE: Final = "there are no services yet: the gate starts once one is there, such as [services.chat]"
 
 
 @click.command("check")
@@ -34,11 +37,12 @@ def command(places: Places, as_json: bool) -> None:
             }
             for name, service in reading.config.services.items()
         }
-        click.echo(
-            json.dumps({"ok": True, "file": file, "errors": [], "warnings": reading.warnings, "services": services})
-        )
+        warnings = [*reading.warnings, *([NO_SERVICE] if reading.file and not services else [])]
+        click.echo(json.dumps({"ok": True, "file": file, "errors": [], "warnings": warnings, "services": services}))
         return
     click.echo(f"{reading.file}: good" if reading.file else "no configuration file: the defaults hold")
+    if reading.file and not reading.config.services:
+        click.echo(NO_SERVICE)
     for line in table(rows(reading, settled)):
         click.echo(line)
     if unsaid := [name for name, one in settled.items() if not one.route]:

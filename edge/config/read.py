@@ -36,11 +36,11 @@ class Reading:
     _lines: Mapping[Place, int] = field(factory=dict, repr=False)
     _sources: Mapping[Place, str] = field(factory=dict, repr=False)
 
-    def place(self, errors: ConfigErrors) -> ConfigErrors:
+    def place(self, errors: ConfigErrors | ConfigError) -> ConfigErrors:
         """The same errors with the file and the line of each, as far as they are known."""
         by_text = {show_path(place): place for place in (*self._lines, *self._sources)}
         placed = []
-        for error in errors.errors:
+        for error in errors.errors if isinstance(errors, ConfigErrors) else (errors,):
             path = error.path
             while path and path not in by_text:
                 path = path[: max(path.rfind("."), path.rfind("["), 0)]

@@ -8,7 +8,7 @@ from attrs import frozen
 from edge.config.read import Reading
 from edge.config.routes import check_routes
 from edge.config.structure import nearest, structure_options
-from edge.core.service import Traits
+from edge.core.service import SAY_WHERE, Traits
 from edge.errors import ConfigError, ConfigErrors
 
 
@@ -30,7 +30,7 @@ def default_route(name: str, traits: Traits) -> str:
 def settle(reading: Reading, known: Mapping[str, Traits | None]) -> dict[str, Settled]:
     """Each service's route and options, by name; `known` has every plugin's traits, None where it says none beforehand.
 
-    Raises ConfigErrors, with file and line, for unknown plugins, wrong options, and routes that clash.
+    Raises ConfigErrors, with file and line, for unknown plugins, missing upstreams, wrong options, and routes that clash.
     """
     found: list[ConfigError] = []
     settled: dict[str, Settled] = {}
@@ -41,6 +41,8 @@ def settle(reading: Reading, known: Mapping[str, Traits | None]) -> dict[str, Se
             found.append(ConfigError(f"services.{name}.plugin", say))
             continue
         traits = known[service.plugin]
+        if traits is not None and traits.needs_upstreams and not service.upstreams:
+            found.append(ConfigError(f"services.{name}.upstreams", SAY_WHERE))
         options: Any = service.options
         if traits is not None and traits.options is not None:
             try:

@@ -8,6 +8,8 @@ from typing import Final
 
 from attrs import field, frozen
 
+SAY_WHERE: Final = 'say where it is: ["http://127.0.0.1:9000"]'
+"""What is said of a service whose upstreams are not known."""
 ANY_METHOD: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 READ: Final = frozenset({"GET", "HEAD"})
 POST: Final = frozenset({"POST"})
@@ -102,6 +104,8 @@ class Traits:
     """The default route, `/chat/api`; "" for `/NAME/api`."""
     ports: tuple[int, ...] = ()
     """Usual loopback ports of servers that answer `health`, for discovery."""
+    needs_upstreams: bool = False
+    """Whether the configuration must say where it is, since no port is usual for it and nothing else tells."""
     health: Question = Question()
     others: tuple[tuple[int, Question], ...] = ()
     """Further servers of this kind, each with its usual port and the question that tells it from anything else there."""

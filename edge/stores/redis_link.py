@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from attrs import define, field, frozen
+from OpenSSL import crypto
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
@@ -58,13 +59,19 @@ def where(url: str) -> Where:
 
 
 def endpoint(reactor: Any, at: Where, ca_file: Path | None, timeout: float) -> IStreamClientEndpoint:
-    """The endpoint of a server; with TLS its name is checked against `ca_file`, else against the system's roots."""
+    """The endpoint of a server; with TLS its name is checked against `ca_file`, else against the system's roots.
+
+    Raises OSError or ValueError where `ca_file` cannot be read.
+    """
     if at.path:
         return UNIXClientEndpoint(reactor, at.path, timeout=timeout)
     plain = HostnameEndpoint(reactor, at.host.encode(), at.port, timeout=timeout)
     if not at.tls:
         return plain
-    roots = trustRootFromCertificates([Certificate.loadPEM(ca_file.read_bytes())]) if ca_file else platformTrust()
+    try:
+        roots = trustRootFromCertificates([Certificate.loadPEM(ca_file.read_bytes())]) if ca_file else platformTrust()
+    except crypto.Error:
+        raise ValueError(f"{ca_file}: no certificate in PEM form can be read here") from None
     return wrapClientTLS(optionsForClientTLS(at.host, trustRoot=roots), plain)
 
 

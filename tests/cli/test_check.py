@@ -60,7 +60,7 @@ def test_the_same_as_json(file, capsys):
 
 def test_every_error_is_printed_those_of_plugins_too(file, capsys):
     file.write_text(
-        '[services.a]\nplugin = "olama"\n[services.b]\nplugin = "http"\noptions = { websockets = true }\n[limits]\nbody = "?"\n'
+        '[services.a]\nplugin = "olama"\n[services.b]\nplugin = "http"\noptions = { websockets = true }\nupstreams = ["http://b"]\n[limits]\nbody = "?"\n'
     )
     assert main(["check", "--config", str(file)]) == 78
     out, err = capsys.readouterr()
@@ -68,8 +68,24 @@ def test_every_error_is_printed_those_of_plugins_too(file, capsys):
     lines = err.splitlines()
     assert lines[0] == f'{file}:2: services.a.plugin: "olama" is not a plugin; did you mean "ollama"?'
     assert lines[1] == f'{file}:5: services.b.options.websockets: is not a setting; did you mean "websocket"?'
-    assert lines[2].startswith(f"{file}:7: limits.body: ")
+    assert lines[2].startswith(f"{file}:8: limits.body: ")
     assert len(lines) == 3
+
+
+def test_a_service_that_needs_an_address_and_has_none_is_told(file, capsys):
+    file.write_text('[services.a]\nplugin = "openai"\n[services.b]\nplugin = "http"\n')
+    assert main(["check", "--config", str(file)]) == 78
+    assert capsys.readouterr().err == f'{file}:3: services.b.upstreams: say where it is: ["http://127.0.0.1:9000"]\n'
+
+
+def test_a_file_without_services_is_said_to_start_nothing(file, capsys):
+    file.write_text("[drain]\n")
+    assert main(["check", "--config", str(file)]) == 0
+    good, says = capsys.readouterr().out.splitlines()
+    assert good == f"{file}: good"
+    assert says.startswith("there are no services yet")
+    assert main(["check", "--json", "--config", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == [says]
 
 
 def test_errors_as_json(file, capsys):

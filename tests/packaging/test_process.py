@@ -142,6 +142,15 @@ def test_wrong_configuration_is_told_in_a_line_for_each_error(gates: Made, way: 
     assert all(line.startswith(f"{gate.config}:") for line in lines)
 
 
+def test_what_shows_only_when_parts_are_made_is_told_with_its_line_too(gates: Made):
+    gate = gates('[limits]\nengine = "redis"\n[limits.redis]\npassword_file = "word"\n')
+    (gate.folder / "word").write_bytes(b"\xff")
+    code, said = fails(gate)
+    assert code == 78
+    line = gate.config.read_text().splitlines().index("[limits.redis]") + 1
+    assert said == f"{gate.config}:{line}: limits.redis: {gate.folder / 'word'}: the Redis password cannot be read\n"
+
+
 @pytest.mark.parametrize("way", [*WAYS, "twistd aigate"])
 def test_a_taken_port_is_one_line_with_the_command_that_takes_another(gates: Made, way: str):
     gate = gates()

@@ -275,6 +275,13 @@ def test_addresses_are_read(url, expected):
     assert where(url) == expected
 
 
+def test_a_ca_file_without_a_certificate_is_told(tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    with pytest.raises(ValueError, match=r"ca\.pem: no certificate in PEM form"):
+        RedisLink.to(reactor, "rediss://127.0.0.1/0", ca_file=file)
+
+
 @pytest.mark.parametrize("url", ["http://x", "redis://x:port/0", "redis://x/one"])
 def test_a_wrong_address_says_what_would_be_right(url):
     with pytest.raises(ValueError, match="rediss://"):
