@@ -153,7 +153,7 @@ class ILimitEngine(Interface):
         """Charge each cost to its level, in one atomic step: every level, or none where one of them refuses.
 
         A level in shadow never refuses; it is charged where the cost fits. Raises StoreError where the count cannot
-        be reached and nobody may pass uncounted.
+        be reached and nobody may pass uncounted; what was charged nonetheless is given back later.
         """
 
     async def settle(levels: Sequence[Level], corrections: Sequence[float], windows: Sequence[int], now: float) -> None:

@@ -1,5 +1,6 @@
 """One connection to a Redis or Valkey server that heals itself, and never keeps anybody waiting for long."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -7,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import define, field, frozen
 from OpenSSL import crypto
-from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -23,6 +24,10 @@ log = Logger(namespace="aigate.redis")
 PENDING: Final = 4096
 """Commands that may wait for their answers at once; more means that the server does not keep up."""
 DEFAULT_PORT: Final = 6379
+
+
+class UnansweredError(StoreError):
+    """A command was sent, and nobody knows whether the server has done it."""
 
 
 @frozen
@@ -114,19 +119,17 @@ class RedisLink:
     _db: int = 0
     said: str = ""
     """What follows "cannot be reached" in the log: what the gate does meanwhile."""
+    greeting: tuple[str, list[str]] = ("return redis.status_reply('1')", [])
+    """The script, and its keys, that a server must run to count as there."""
+    back: Callable[[], object] = lambda: None
+    """Called whenever the server is there again."""
     down: bool = False
     _protocol: Any = None
     _pending: int = 0
-    _service: ClientService = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._service = ClientService(
-            self._endpoint,
-            Speaking(self._clock),
-            retryPolicy=backoffPolicy(0.2, 5.0, 1.6),
-            clock=self._clock,
-            prepareConnection=lambda protocol: Deferred.fromCoroutine(self._greet(protocol)),
-        )
+    _keeping: "Deferred[None]" = field(factory=lambda: succeed(None))
+    _first: "list[Deferred[None]]" = field(factory=list)
+    """Those who wait for what becomes of the very first connection."""
+    _stopped: bool = False
 
     @classmethod
     def to(
@@ -148,13 +151,13 @@ class RedisLink:
         )
 
     def start(self) -> None:
-        self._service.startService()
+        self._keeping = Deferred.fromCoroutine(self._keep())
 
     def stop(self) -> "Deferred[None]":
+        self._stopped = self.down = True
         self._protocol = None
-        self.down = True
-        # Whoever stops it may be running within one of the service's own callbacks, where it cannot be stopped.
-        return deferLater(self._clock, 0).addCallback(lambda _: self._service.stopService())
+        # Whoever stops it may have been called by what is to be stopped.
+        return deferLater(self._clock, 0).addCallback(lambda _: self._end())
 
     def status(self) -> dict[str, object]:
         """Which server it is, whether it answers (None before it was needed), and how many answers are awaited."""
@@ -163,9 +166,9 @@ class RedisLink:
 
     async def run(self, script: str, keys: list[str], args: list[str]) -> str:
         """What a Lua script answers, in one round trip and as a status reply. Raises StoreError at once while the server
-        is down, and after `timeout` when it does not answer."""
+        is down, and UnansweredError after `timeout` when it does not answer."""
         if self._protocol is None and not self.down:
-            await self._first()
+            await self._tried()
         protocol = self._protocol
         if protocol is None:
             raise StoreError(f"Redis at {self.name} cannot be reached")
@@ -180,47 +183,71 @@ class RedisLink:
         except Exception as error:
             # Whatever txredisapi raises, and whatever is wrong with the server, it has not counted.
             self._fail(protocol, error)
-            raise StoreError(f"Redis at {self.name} did not answer") from error
+            raise UnansweredError(f"Redis at {self.name} did not answer") from error
         finally:
             self._pending -= 1
 
     def _soon(self, answer: "Deferred[Any]") -> "Deferred[Any]":
         return answer.addTimeout(self._timeout, self._clock)
 
-    async def _first(self) -> None:
+    async def _keep(self) -> None:
+        """Connect, greet and wait for the end, again and again; the pauses grow while nothing comes of it."""
+        pause, failures = backoffPolicy(0.2, 5.0, 1.6), 0
+        while not self._stopped:
+            protocol: Any = None
+            try:
+                if failures:
+                    await deferLater(self._clock, pause(failures))
+                protocol = await self._endpoint.connect(Speaking(self._clock))
+                gone = protocol.whenDisconnected()
+                await self._greet(protocol)
+                failures = 0
+                await gone
+                raise ConnectionError("the connection was lost")
+            except Exception as error:
+                # Whatever goes wrong, the next try may be better.
+                self._fail(protocol, error)
+            failures += 1
+
+    def _end(self) -> "Deferred[None]":
+        self._keeping.cancel()
+        return self._keeping
+
+    async def _tried(self) -> None:
         """Wait for the very first connection, no longer than for an answer."""
+        tried: Deferred[None] = Deferred()
+        self._first.append(tried)
         try:
-            await self._soon(self._service.whenConnected(failAfterFailures=1))
-        except Exception as error:
+            await self._soon(tried)
+        except TimeoutError as error:
             self._fail(None, error)
 
     async def _greet(self, protocol: Any) -> None:
-        try:
-            if self._password:
-                who = [self._username, self._password] if self._username else [self._password]
-                await self._soon(protocol.execute_command("AUTH", *who))
-            if self._db:
-                await self._soon(protocol.execute_command("SELECT", self._db))
-            await self._soon(protocol.execute_command("PING"))
-        except Exception as error:
-            self._fail(protocol, error)
-            raise
-        protocol.whenDisconnected().addCallback(self._gone)
+        if self._password:
+            who = [self._username, self._password] if self._username else [self._password]
+            await self._soon(protocol.execute_command("AUTH", *who))
+        if self._db:
+            await self._soon(protocol.execute_command("SELECT", self._db))
+        script, keys = self.greeting
+        await self._soon(protocol.eval(script, keys, []))
         self._protocol = protocol
         if self.down:
             log.info("Redis at {name} is back", name=self.name)
-        self.down = False
+        self._know(down=False)
+        self.back()
 
-    def _gone(self, protocol: Any) -> None:
-        if protocol is self._protocol:
-            self._fail(protocol, ConnectionError("the connection was lost"))
+    def _know(self, down: bool) -> None:
+        self.down = down
+        tried, self._first = self._first, []
+        for one in tried:
+            one.callback(None)
 
     def _fail(self, protocol: Any, error: Exception) -> None:
         if not self.down:
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             log.warn("Redis at {name} cannot be reached ({why}): {said}", name=self.name, why=why, said=self.said)
-        self.down = True
         if protocol is not None and protocol is self._protocol:
             self._protocol = None
-        if protocol is not None and protocol.transport is not None:
+        self._know(down=True)
+        if protocol is not None and protocol.connected:
             protocol.transport.abortConnection()

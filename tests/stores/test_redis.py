@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import defer, reactor
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.task import deferLater
-from twisted.logger import globalLogPublisher
+from twisted.logger import LogLevel, globalLogPublisher
 
 from edge.core.levels import Level
 from edge.core.quantities import limit
 from edge.errors import StoreError
 from edge.stores.counters_redis import LATER, RedisCounters
-from edge.stores.redis_link import PENDING, RedisLink, Where, endpoint, where
+from edge.stores.redis_link import PENDING, RedisLink, UnansweredError, Where, endpoint, where
 
 NOON = 1_795_345_200.0
 UTC = ZoneInfo("UTC")
@@ -53,10 +53,30 @@ def logged():
     def observe(event):
         if event.get("log_namespace") == "aigate.redis":
             lines.append(event["log_format"].format(**event))
+        elif event.get("log_level") is LogLevel.critical:
+            lines.append("a traceback")
 
     globalLogPublisher.addObserver(observe)
     yield lines
     globalLogPublisher.removeObserver(observe)
+
+
+class Away:
+    """A link whose answers do not come."""
+
+    def __init__(self, run):
+        self.run = run
+
+
+@pytest.fixture
+def until_up():
+    async def wait(link):
+        deadline = time.monotonic() + 10
+        while not link.status()["up"]:
+            assert time.monotonic() < deadline
+            await deferLater(reactor, 0.02)
+
+    return wait
 
 
 def run(coroutine):
@@ -111,7 +131,8 @@ async def test_local_it_counts_on_alone_and_settles_there(redis, connect, logged
     await counters.settle(levels, [0, -5], [one.window for one in told[0].standings], NOON)
     assert (await counters.look(levels, NOON)).standings[1].remaining == 55
     await counters.settle(levels, [0, -20], [one.window for one in shared.standings], NOON)
-    assert len(counters.later) == 1
+    told = [keys[0].split(":")[2] for keys, _ in counters.later]
+    assert told == ["taken", "settled"], "what was on its way when the server went, and what it has to be told"
 
 
 @pytest_twisted.ensureDeferred
@@ -152,6 +173,113 @@ async def test_what_could_not_be_settled_is_settled_later_and_once(redis, connec
     assert not counters.later
     assert (await counters.look(levels, NOON)).standings[0].remaining == 950
     assert counters.later.maxlen == LATER
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_slow_server_charged_after_nobody_waited_any_more_is_given_back(redis, connect, until_up):
+    server = redis()
+    counters = RedisCounters(link := connect(server, timeout=1.0), UTC)
+    levels = [level("100/minute"), level("1000 tokens/day"), level("2000 tokens/day", "user:b")]
+    levels[2] = Level(levels[2].name, levels[2].limit, "user", shadow=True)
+    assert (await counters.take(levels, [1, 100, 100], NOON)).passed
+    for _ in range(3):
+        server.pause()
+        with pytest.raises(StoreError):
+            await counters.take(levels, [1, 300, 1950], NOON)
+        server.go_on()
+        await until_up(link)
+    while counters.later:
+        await deferLater(reactor, 0.02)
+    assert [one.remaining for one in (await counters.look(levels, NOON)).standings] == [99, 900, 1900]
+    assert (await counters.take(levels, [1, 900, 0], NOON)).passed
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_charge_that_comes_after_its_refund_is_not_made_and_a_refund_is_made_once(redis, connect):
+    link = connect(redis(), timeout=5.0)
+    counters = RedisCounters(link, UTC)
+    levels, sent = [level("1000 tokens/day"), level("1000 tokens/minute")], []
+    await counters.look(levels, NOON)
+
+    async def unanswered(script, keys, args):
+        sent.append((script, keys, args))
+        raise UnansweredError("late")
+
+    counters.link = Away(unanswered)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await counters.take(levels, [400, 400], NOON)
+    counters.link = link
+    await link.run(*sent[0])
+    assert (await counters.look(levels, NOON)).standings[0].remaining == 600
+    refunds = list(counters.later)
+    await counters._replay()
+    for keys, args in refunds:
+        await link.run(counters._settle, keys, args)
+    await link.run(*sent[1])
+    assert [one.remaining for one in (await counters.look(levels, NOON)).standings] == [1000, 1000]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_bucket_drained_meanwhile_is_not_given_back_again(redis, connect):
+    link = connect(redis(), timeout=5.0)
+    counters = RedisCounters(link, UTC)
+    levels = [level("10/minute")]
+
+    async def unanswered(script, keys, args):
+        await link.run(script, keys, args)
+        raise UnansweredError("late")
+
+    counters.link = Away(unanswered)
+    with pytest.raises(StoreError):
+        await counters.take(levels, [8], NOON)
+    counters.link = link
+    assert (await counters.take(levels, [9], NOON + 60)).passed and not counters.later
+    assert (await counters.look(levels, NOON + 60)).standings[0].remaining == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_marks_of_what_was_answered_do_not_pile_up(redis, connect):
+    link = connect(redis(), timeout=5.0)
+    counters = RedisCounters(link, UTC)
+    levels = [level("1000/minute"), level("1000 tokens/day")]
+    await defer.gatherResults([run(counters.take(levels, [1, 1], NOON)) for _ in range(100)])
+    for _ in range(30):
+        windows = [one.window for one in (await counters.take(levels, [1, 1], NOON)).standings]
+        await counters.settle(levels, [0, -1], windows, NOON)
+    assert len(await link._protocol.execute_command("KEYS", "*")) == 3
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("apart", [0.5, 1.1, 5.0, 86_000.0])
+async def test_gates_whose_clocks_are_apart_pass_no_more_than_one_would(redis, connect, apart):
+    server = redis()
+    ahead, behind = (RedisCounters(connect(server, timeout=5.0), UTC) for _ in range(2))
+    levels, passed, started = [level("10/second")], 0, time.monotonic()
+    while (spent := time.monotonic() - started) < 2:
+        passed += (await ahead.take(levels, [1], NOON + apart + spent)).passed
+        passed += (await behind.take(levels, [1], NOON + spent)).passed
+    # A bucket of ten, twenty in two seconds, and ten once for the clock that seems to go forward.
+    assert 20 <= passed <= 41
+    alone, started = 0, time.monotonic()
+    while (spent := time.monotonic() - started) < 1:
+        alone += (await behind.take(levels, [1], NOON + 2 + spent)).passed
+    assert apart < 1 or 8 <= alone <= 12, "the gate that is behind goes on at the same pace alone"
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("how", [("CONFIG", "SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "1")])
+async def test_a_server_that_takes_no_writes_is_away_and_the_log_says_so_once(redis, connect, logged, how):
+    link = connect(redis())
+    counters = RedisCounters(link, UTC)
+    await counters.take([level("100/minute")], [1], NOON)
+    await link._protocol.execute_command(*how)
+    started = time.monotonic()
+    while time.monotonic() - started < 2:
+        with pytest.raises(StoreError):
+            await counters.take([level("100/minute")], [1], NOON)
+        await deferLater(reactor, 0.02)
+    assert len(logged) == 1 and "nobody passes" in logged[0]
 
 
 @pytest_twisted.ensureDeferred
