@@ -23,7 +23,7 @@ from edge.interfaces import IStreamed
 from edge.web.cut import cut
 from edge.web.drive import drive
 from edge.web.lists import Collected, Cut, cut_list
-from edge.web.metering import book, book_at_end, meter_of
+from edge.web.metering import book, book_at_end, keep_small, meter_of
 from edge.web.pages import refuse
 from edge.web.passing import Passing, Place, told
 from edge.web.relay import Relay
@@ -205,6 +205,8 @@ class Forward:
                 body = None
             elif (whole := request.body.whole) and length == len(whole):
                 body = whole  # it goes out with the head
+            elif request.rule.units:
+                keep_small(request)
             sent = outward.send(request.verb, path, pairs, body, partial(_inform, request))
         ledger.overhead = self.clock.seconds() - request.started - ledger.queued
         return sent

@@ -49,6 +49,7 @@ class Body:
         "_ended",
         "_finished",
         "_held",
+        "_kept",
         "_lost",
         "_reader",
         "_source",
@@ -67,7 +68,7 @@ class Body:
         self._consumer: IConsumer | None = None
         self._finished: Deferred[None] | None = None
         self._reader: Callable[[], None] | None = None
-        self._wanted = False
+        self._kept = self._wanted = False
         self._ended = length == 0
         self._lost: Failure | None = None
         self.received = 0
@@ -91,12 +92,16 @@ class Body:
 
     @property
     def whole(self) -> bytes | None:
-        """All of it where it is here and nobody has begun to take it, else None; may be asked for again."""
+        """All of it where it is here and nobody has begun to take it, or it was kept, else None; may be asked for again."""
         if not self._ended or self._lost is not None or self._consumer is not None:
             return None
         held = self._held
         data = held[0] if len(held) == 1 else b"".join(held)
         return data if len(data) == self.received else None
+
+    def keep(self) -> None:
+        """What a consumer is to take stays here as well, for as long as the body does."""
+        self._kept = True
 
     # From the wire
 
@@ -109,6 +114,8 @@ class Body:
             self.fail(Failure(BodyTooLargeError(f"the body is larger than {self.most} bytes")))
             self._source.drop_body()
         elif self._consumer is not None:
+            if self._kept:
+                self._held.append(data)
             self._consumer.write(data)
         else:
             self._held.append(data)
@@ -189,8 +196,9 @@ class Body:
             return finished
         self._consumer = consumer
         consumer.registerProducer(self, True)
-        while self._held:
-            consumer.write(self._held.popleft())
+        held = self._held.copy() if self._kept else self._held
+        while held:
+            consumer.write(held.popleft())
         if self._ended:
             self._finish()
         else:

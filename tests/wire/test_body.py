@@ -74,6 +74,27 @@ def test_a_look_at_the_whole_leaves_it_for_whoever_produces_it_afterwards() -> N
     assert consumer.data == [b"abcdef"]
 
 
+def test_what_is_kept_is_here_though_it_was_taken_and_only_when_all_of_it_came() -> None:
+    body, taker = Body(6, Source()), Consumer()
+    body.feed(b"ab")
+    body.keep()
+    body.startProducing(taker)
+    body.feed(b"cd")
+    body.feed(b"ef")
+    assert body.whole is None
+    body.end()
+    assert taker.data == [b"ab", b"cd", b"ef"] and body.whole == b"abcdef"
+
+
+def test_what_is_kept_goes_with_a_client_that_leaves() -> None:
+    body = Body(6, Source())
+    body.keep()
+    body.startProducing(Consumer()).addErrback(lambda _: None)
+    body.feed(b"abcd")
+    body.fail(Failure(BodyLostError()))
+    assert body.whole is None and not body._held
+
+
 @pytest.mark.parametrize("length", [100, CHUNKED])
 def test_more_than_a_look_may_hold_is_refused_and_no_more_is_held(length: int) -> None:
     body, _, _ = made(length)
