@@ -42,16 +42,28 @@ def user_configuration(environ: Mapping[str, str]) -> Path:
 def find_configuration(given: Path | None, environ: Mapping[str, str], system: Path = SYSTEM_CONFIGURATION) -> Found:
     """The first of: `given` (--config), AIGATE_CONFIG, the person's own, `system`.
 
-    The first two must exist: HomeError. `passed_over` names a `system` file that the person's own hides.
+    The first two must exist: HomeError. Of the others, what lies in a folder that is closed to this user is not there.
+    `passed_over` names a `system` file that the person's own hides.
     """
     for written, source in ((given, "--config"), (environ.get("AIGATE_CONFIG"), "AIGATE_CONFIG")):
         if written:
             file = Path(written).absolute()
-            if not file.is_file():
+            try:
+                there = file.is_file()
+            except OSError as error:
+                raise HomeError(f"{file}: {source} names a file that cannot be read: {error.strerror}") from error
+            if not there:
                 raise HomeError(f"{file}: {source} names a file that is not there; `aigate init` writes one")
             return Found(file)
-    found = tuple(file for file in (user_configuration(environ), system) if file.is_file())
+    found = tuple(file for file in (user_configuration(environ), system) if _seen(file))
     return Found(found[0], found[1:]) if found else Found(None)
+
+
+def _seen(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:
+        return False
 
 
 def find_data(given: Path | None, environ: Mapping[str, str], configured: Path | None) -> Path:
@@ -159,7 +171,11 @@ class Lock:
                 "stop it, or give this one another with --data DIR"
             )
         lock = cls(folder, handle)
-        lock.sign()
+        try:
+            lock.sign()
+        except OSError as error:
+            lock.release()
+            raise HomeError(f"{path}: the lock cannot be written: {error.strerror}") from error
         return lock
 
     def sign(self) -> None:

@@ -56,6 +56,33 @@ def test_without_the_variable_the_home_folder_is_asked(tmp_path):
         assert find_configuration(None, environ, tmp_path / "none").file == file
 
 
+# Looking there fails as for a folder that is closed, and does so for root too.
+CLOSED = Path("/") / ("x" * 300) / "aigate.toml"
+
+
+def test_a_system_wide_configuration_that_is_closed_to_us_hides_nothing(files, tmp_path):
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "own"), "HOME": "/nowhere"}
+    assert find_configuration(None, environ, CLOSED) == Found(files["own"])
+    files["own"].unlink()
+    assert find_configuration(None, environ, CLOSED) == Found(None)
+
+
+@pytest.mark.skipif(ROOT, reason="nothing is closed to root; run the tests as a user to see it")
+def test_a_closed_folder_is_one_that_cannot_be_looked_into(files, tmp_path):
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "own"), "HOME": "/nowhere"}
+    shut = tmp_path / "etc"
+    shut.mkdir(0)
+    assert find_configuration(None, environ, shut / "aigate.toml") == Found(files["own"])
+
+
+@pytest.mark.parametrize(("given", "environ"), [(CLOSED, {}), (None, {"AIGATE_CONFIG": str(CLOSED)})])
+def test_a_named_configuration_that_is_closed_to_us_is_told(given, environ):
+    with pytest.raises(
+        HomeError, match=r"(--config|AIGATE_CONFIG) names a file that cannot be read: File name too long"
+    ):
+        find_configuration(given, environ)
+
+
 @pytest.mark.parametrize(("given", "environ"), [(Path("none"), {}), (None, {"AIGATE_CONFIG": "none"})])
 def test_a_named_configuration_that_is_not_there_is_told(tmp_path, monkeypatch, given, environ):
     monkeypatch.chdir(tmp_path)
@@ -166,6 +193,25 @@ def test_one_gate_to_a_folder(tmp_path):
     lock.release()
     assert not held(tmp_path)
     Lock.take(tmp_path).release()
+
+
+def test_a_lock_that_cannot_be_written_is_told_and_given_back(tmp_path):
+    script = """
+import resource, sys
+from pathlib import Path
+from edge.errors import HomeError
+from edge.home import Lock, held
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    Lock.take(folder)
+except HomeError as error:
+    told = str(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(told, held(folder))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / 'gate.lock'}: the lock cannot be written: File too large False\n"
 
 
 def test_the_lock_outlives_the_fork_and_ends_with_the_process(tmp_path):
