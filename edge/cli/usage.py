@@ -16,7 +16,6 @@ from edge.config.schema import Config
 from edge.core.quantities import duration
 from edge.core.times import moment, span
 from edge.core.use import NAMES, UNITS, Line, Report
-from edge.observe.human import visible
 from edge.stores.usage import BY
 from edge.stores.usage_requests import NAMES as REQUEST
 from edge.used import prices, requests_json, usage_json, usage_report, usage_store
@@ -140,7 +139,7 @@ def _told(one: dict[str, Any]) -> list[str]:
     units = ", ".join(f"{amount:g} {unit}" for unit, amount in one["units"].items())
     how = one["reason"] or ("" if one["ended"] == "complete" else one["ended"])
     who = (one["at"], one["user"], one["key"], one["service"], one["model"] or "-")
-    return [*map(visible, who), f"{one['status']}", f"{one['seconds']:.3f}", f"{one['sent']}", units or "-", how or "-"]
+    return [*who, f"{one['status']}", f"{one['seconds']:.3f}", f"{one['sent']}", units or "-", how or "-"]
 
 
 def _cell(text: str) -> str:
