@@ -28,7 +28,7 @@ from edge.core.models import filter_models
 from edge.core.routing import route_to
 from edge.errors import ConfigError, ConfigErrors, PluginError
 from edge.limits.held import HeldJobs
-from edge.limits.slots import Place
+from edge.limits.waiting import Place
 from edge.registry import Registry
 from edge.tls.upstream import upstream_creator
 from edge.web.forward import Forward, Outward

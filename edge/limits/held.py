@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edge.core.jobs import Jobs
-from edge.limits.slots import Ticket
+from edge.limits.waiting import Ticket
 
 log = Logger(namespace="aigate.limits")
 

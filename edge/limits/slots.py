@@ -2,165 +2,26 @@
 
 A request passes a row of stages, the narrowest subject first: its key's `concurrent=2`, its person's, the gate's, and
 last the service's own. Each has so many places and a fair queue before them. A place is given back exactly once.
+Beside other gates each place needs a lease as well, which is had before the next stage is entered: nobody waits for
+another gate at a place that others of this one could use, and since all go the same way, no two wait for each other.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from math import ceil
 from secrets import token_hex
-from typing import Final
 
-from attrs import define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from edge.core.exchange import Exchange
-from edge.core.fairness import FairQueue
 from edge.core.refusal import Refusal
 from edge.errors import StoreError
 from edge.interfaces import ILimitEngine
+from edge.limits.waiting import RETRY, Place, Stage, Ticket, Waiting
 
 log = Logger(namespace="aigate.limits")
-
-POLL: Final = (0.05, 1.0)
-"""The first and the longest pause, in seconds, between two tries for a lease that other gates hold."""
-RETRY: Final = (1.0, 60.0)
-"""The shortest and the longest `Retry-After` of a full queue, seconds."""
-
-
-@frozen
-class Place:
-    """What a request wants a place at: a service, or one of its upstreams. `size` None means as many as come."""
-
-    name: str
-    size: int | None = None
-    length: int = 100
-    wait: float = 300.0
-    """The longest that a request waits, seconds."""
-
-
-@define(eq=False, repr=False)
-class Stage:
-    name: str
-    size: int
-    held: int = 0
-    users: int = 0
-    """Requests that hold it, wait for it, or will."""
-    queue: "FairQueue[Waiting]" = field(factory=FairQueue)
-    pulling: bool = False
-    """Whether its places are being given away just now."""
-
-
-@define(eq=False, repr=False)
-class Ticket:
-    """A place, or several; give it back with `release`, as often as you like."""
-
-    queued: float = 0.0
-    """Seconds that it took to get."""
-    _waiting: "Waiting | None" = None
-
-    def release(self, worked: bool = True) -> None:
-        """Give the place back. `worked` False: nothing reached the hardware, so nothing is charged to the caller."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.slots._release(waiting, worked)
-
-
-@define(eq=False, repr=False)
-class Waiting:
-    """A request on its way to a place. Await `ready` once; `leave` at any time."""
-
-    slots: "Slots"
-    place: Place
-    stages: list[Stage]
-    caller: str
-    weight: float
-    batch: bool
-    hint: float | None
-    since: float
-    number: int
-    at: int = 0
-    """How many stages it has passed."""
-    started: float | None = None
-    gone: bool = False
-    refusal: Refusal | None = None
-    _fired: Deferred[None] | None = None
-
-    @property
-    def holder(self) -> str:
-        """Its name among all gates that share an engine."""
-        return f"{self.slots.name}:{self.number}"
-
-    @property
-    def position(self) -> int:
-        """1 for who is next, 0 for who waits no longer; an estimate from above."""
-        if self.gone or self.at >= len(self.stages):
-            return 0
-        return self.stages[self.at].queue.position(self) + sum(len(one.queue) for one in self.stages[self.at + 1 :])
-
-    @property
-    def expected(self) -> float | None:
-        """Seconds until its turn, by the moving average of what jobs take; None before any has ended."""
-        stage = self.stages[-1]
-        average = stage.queue.average
-        return None if average is None else ceil(self.position / max(1, stage.size)) * average
-
-    async def ready(self) -> Ticket | Refusal:
-        """The place, or why there is none: waited too long, pushed out of a full queue, shutting down. Cancelling
-        the Deferred that this awaits leaves the queue."""
-        if self.at < len(self.stages) and not self.gone:
-            self._fired = Deferred()
-            timeout = self.slots.clock.callLater(self.place.wait, self.slots._turn_away, self, "waited too long")
-            try:
-                await self._fired
-            except CancelledError:
-                self.leave()
-                raise
-            finally:
-                self._fired = None
-                if timeout.active():
-                    timeout.cancel()
-        if self.refusal is None and self.slots.engine.shared:
-            await self._lease()
-        if self.gone and self.refusal is None:
-            self.refusal = self.slots._full(self.place, "it was left")
-        return self.refusal or self._ticket()
-
-    def leave(self) -> None:
-        """Wait no longer, or give back what was not yet taken; the place is free at once."""
-        self.slots._withdraw(self)
-
-    def _ticket(self) -> Ticket:
-        self.started = self.slots.clock.seconds()
-        return Ticket(self.started - self.since, self)
-
-    async def _lease(self) -> None:
-        """Wait for a lease on every stage beside the other gates; our own turn is already kept."""
-        pause, longest = POLL
-        deadline = self.since + self.place.wait
-        bounds = [(stage.name, stage.size) for stage in self.stages]
-        try:
-            while not await self.slots.engine.lease(self.holder, bounds):
-                if self.slots.clock.seconds() >= deadline:
-                    self.slots._turn_away(self, "waited too long")
-                    return
-                await deferLater(self.slots.clock, pause)
-                if self.gone:
-                    return
-                pause = min(2 * pause, longest)
-        except StoreError:
-            self.refusal = Refusal("store-unavailable", "The limits cannot be counted just now.", retry_after=RETRY[0])
-            self.leave()
-        except CancelledError:
-            self.leave()
-            raise
-        else:
-            if self.gone:
-                self.slots._free_lease(self)
-            else:
-                self.slots._leased[self.holder] = self
 
 
 @define(eq=False, repr=False)
@@ -198,13 +59,9 @@ class Slots:
         waiting = Waiting(self, place, stages, key.user, key.weight, key.batch, hint, now, self._numbers)
         for stage in stages:
             stage.users += 1
-        if not self._walk(waiting):
-            self._list(waiting)
-            self._advance(waiting)
-        if waiting.at == len(stages):
-            return waiting if self.engine.shared else waiting._ticket()
-        if self._counts[place.name] > place.length:
-            self._turn_away(self._longest(waiting), "the queue is full")
+        self._go_on(waiting)
+        if waiting.at == len(stages) and not self.engine.shared:
+            return waiting._ticket()
         return waiting.refusal or waiting
 
     async def enter(
@@ -232,7 +89,8 @@ class Slots:
                 # Given back while the ones before it were renewed.
                 continue
             try:
-                await self.engine.lease(holder, [(stage.name, stage.size) for stage in waiting.stages])
+                held = waiting.stages[: waiting.leased]
+                await self.engine.lease(holder, [(stage.name, stage.size) for stage in held])
             except StoreError:
                 log.warn("leases could not be renewed; other gates may go beyond the limits until they are")
                 return
@@ -282,14 +140,26 @@ class Slots:
         after = min(max(least, average or least), most)
         return Refusal("queue-full", f"Too many requests wait for {place.name}: {why}.", retry_after=after)
 
+    def _go_on(self, waiting: Waiting) -> None:
+        """To its next stages, as far as it may: it waits at the first one where it cannot have a place at once."""
+        if self._walk(waiting):
+            return
+        if not waiting.listed:
+            self._list(waiting)
+        self._advance(waiting)
+        if waiting.listed and self._counts[waiting.place.name] > waiting.place.length:
+            self._turn_away(self._longest(waiting), "the queue is full")
+
     def _walk(self, waiting: Waiting) -> bool:
-        """Through all stages that have a free place which nobody waits for; whether these were all."""
-        for stage in waiting.stages:
+        """Through all stages that have a free place which nobody waits for, up to a lease; whether it need not wait."""
+        for stage in waiting.stages[waiting.at : waiting.at + 1 if self.engine.shared else None]:
             if stage.held >= stage.size or len(stage.queue):
                 return False
             stage.queue.enter_free(waiting, waiting.caller, waiting.weight, waiting.batch, waiting.hint)
             stage.held += 1
             waiting.at += 1
+        if waiting.listed and waiting.at == len(waiting.stages):
+            self._unlist(waiting)
         return True
 
     def _advance(self, waiting: Waiting) -> None:
@@ -307,10 +177,11 @@ class Slots:
             while stage.held < stage.size and (waiting := stage.queue.next()) is not None:
                 stage.held += 1
                 waiting.at += 1
-                if waiting.at < len(waiting.stages):
+                if waiting.at == len(waiting.stages):
+                    self._unlist(waiting)
+                elif not self.engine.shared:
                     self._advance(waiting)
                     continue
-                self._unlist(waiting)
                 if waiting._fired is not None:
                     waiting._fired.callback(None)
         finally:
@@ -331,6 +202,7 @@ class Slots:
             return
         if waiting.at < len(waiting.stages):
             waiting.stages[waiting.at].queue.leave(waiting)
+        if waiting.listed:
             self._unlist(waiting)
         self._release(waiting, worked=False)
         if waiting._fired is not None and not waiting._fired.called:
@@ -363,12 +235,12 @@ class Slots:
         freed.addErrback(lambda failure: log.failure("a lease was not given back", failure))
 
     def _list(self, waiting: Waiting) -> None:
-        name = waiting.place.name
+        name, waiting.listed = waiting.place.name, True
         self._lines.setdefault(name, {}).setdefault((waiting.caller, waiting.batch), {})[waiting] = None
         self._counts[name] += 1
 
     def _unlist(self, waiting: Waiting) -> None:
-        name, who = waiting.place.name, (waiting.caller, waiting.batch)
+        name, who, waiting.listed = waiting.place.name, (waiting.caller, waiting.batch), False
         line = self._lines[name][who]
         del line[waiting]
         self._counts[name] -= 1

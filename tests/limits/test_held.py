@@ -9,7 +9,8 @@ from edge.core.headers import fields
 from edge.core.jobs import Jobs
 from edge.core.keys import Key
 from edge.limits.held import EVERY, HeldJobs
-from edge.limits.slots import Place, Slots, Waiting
+from edge.limits.slots import Slots
+from edge.limits.waiting import Place, Waiting
 from edge.stores.counters_memory import MemoryCounters
 
 GPU = Place("image", size=1)

@@ -11,8 +11,8 @@ from edge.core.exchange import Arrival, Caller, Exchange, Route
 from edge.core.headers import fields
 from edge.core.keys import Key
 from edge.core.refusal import Refusal
-from edge.errors import StoreError
-from edge.limits.slots import Place, Slots, Ticket, Waiting
+from edge.limits.slots import Slots
+from edge.limits.waiting import Place, Ticket, Waiting
 from edge.stores.counters_memory import MemoryCounters
 
 GPU = Place("image", size=1, length=4, wait=60.0)
@@ -231,86 +231,6 @@ def test_work_that_never_reached_the_hardware_is_not_charged(slots, clock):
     clock.advance(50)
     ticket.release(worked=False)
     assert slots._stages["image"].queue.average is None
-
-
-class Shared:
-    """An engine that other gates count in as well; it lends a place when told so."""
-
-    shared = True
-
-    def __init__(self):
-        self.lends, self.calls, self.freed = False, 0, []
-
-    async def lease(self, holder, bounds):
-        self.calls += 1
-        if self.lends is None:
-            raise StoreError("gone")
-        return self.lends
-
-    async def free(self, holder, bounds):
-        self.freed.append(holder)
-
-
-def test_a_shared_place_waits_for_its_lease_and_gives_it_back(clock):
-    engine = Shared()
-    slots = Slots(clock, engine, "gate1")
-    _, result = ready(slots.ask(exchange(), GPU))
-    clock.pump([0.1] * 20)
-    assert not result and 3 < engine.calls < 12
-    engine.lends = True
-    clock.advance(1)
-    assert isinstance(result[0], Ticket)
-    calls = engine.calls
-    Deferred.fromCoroutine(slots.renew())
-    assert engine.calls == calls + 1
-    result[0].release()
-    assert engine.freed == ["gate1:1"] and not slots._leased and slots.load("image") == (0, 0)
-
-
-def test_a_place_given_back_while_others_are_renewed_is_not_taken_again(clock):
-    engine = Shared()
-    engine.lends = True
-    slots = Slots(clock, engine)
-    first, second = (ready(slots.ask(exchange(), Place("image", size=2)))[1][0] for _ in range(2))
-    paused = Deferred()
-
-    async def lease(holder, bounds):
-        engine.calls += 1
-        return await paused
-
-    engine.lease, engine.calls = lease, 0
-    Deferred.fromCoroutine(slots.renew())
-    second.release()
-    paused.callback(True)
-    assert engine.calls == 1 and len(slots._leased) == 1
-    first.release()
-
-
-def test_two_gates_never_hold_their_leases_under_one_name(clock):
-    assert len({Slots(clock, Shared()).name for _ in range(10)}) == 10
-
-
-def test_a_lease_that_never_comes_ends_with_the_wait(clock):
-    slots = Slots(clock, Shared())
-    _, result = ready(slots.ask(exchange(), GPU))
-    clock.pump([0.5] * 130)
-    assert result[0].reason == "queue-full" and slots.load("image") == (0, 0)
-
-
-def test_leaving_while_a_lease_is_asked_for_gives_everything_back(clock):
-    engine = Shared()
-    slots = Slots(clock, engine)
-    deferred, result = ready(slots.ask(exchange(), GPU))
-    deferred.cancel()
-    assert result[0].check(CancelledError) and engine.freed and slots.load("image") == (0, 0)
-
-
-def test_without_counters_there_is_no_place(clock):
-    engine = Shared()
-    engine.lends = None
-    slots = Slots(clock, engine)
-    assert ready(slots.ask(exchange(), GPU))[1][0].reason == "store-unavailable"
-    assert slots.load("image") == (0, 0)
 
 
 def test_ten_thousand_waiting_cost_little_each(clock, slots):

@@ -27,7 +27,8 @@ from edge.core.models import filter_models
 from edge.core.routing import Routes, route_to
 from edge.core.service import ANY_METHOD, POST, READ, Rule, Traits
 from edge.limits.limiter import Limiter
-from edge.limits.slots import Place, Slots
+from edge.limits.slots import Slots
+from edge.limits.waiting import Place
 from edge.stores.counters_memory import MemoryCounters
 from edge.stores.memory import MemoryKeyStore
 from edge.testing import RecordedAttempts, key, secret
