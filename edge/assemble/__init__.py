@@ -141,7 +141,7 @@ def assemble(
     )  # fmt: skip
     limits = wire_limits(config.edge, config.limits.body)
     watch = Watch(reactor)
-    server = Server(site, reactor, watch, limits, config.edge.http2)
+    server = Server(site, reactor, watch, limits, config.edge.http2, wall=now)
     ports = Ports(reactor, config, environ, command)
     ports.open("https", config.listen.https, server, certs.contexts)
     ports.open("plain", config.listen.plain, server)
@@ -149,10 +149,12 @@ def assemble(
     pages = watching.pages(state, report, usage_page(config, data, in_thread, now))
     ops = Server(
         Site(ops_router(Door(admission, opens), pages), reactor, now, watching.access),
-        reactor, watch, limits, http2=False,
+        reactor, watch, limits, http2=False, wall=now,
     )  # fmt: skip
     ports.open("ops", config.listen.ops, ops)
-    redirects = Server(RedirectSite(ports.port_of("https") or 443, site.new_id), reactor, watch, limits, http2=False)
+    redirects = Server(
+        RedirectSite(ports.port_of("https") or 443, site.new_id), reactor, watch, limits, http2=False, wall=now
+    )
     ports.open("http", config.listen.http, redirects)
     listeners = Listeners(reactor, (server, ops, redirects), opens, ports.bound, config.drain.timeout)
     gauges = watching.gauges

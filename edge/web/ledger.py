@@ -20,6 +20,8 @@ class Ledger:
     queued: float = 0.0
     overhead: float | None = None
     units: Mapping[str, float] = _NOTHING
+    local: bool = False
+    """Whether a service in this process was asked."""
     job: str = ""
     """What the service began and goes on with after its answer."""
     fields: Mapping[str, Any] = _NOTHING

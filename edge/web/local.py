@@ -23,6 +23,7 @@ _log: Final = Logger(namespace="aigate.local")
 def render_local(request: Request, resource: IResource, body: bytes, prefix: bytes, path: bytes) -> None:
     """Gives an admitted request to a twisted.web resource; `path` is what is left of its path below `prefix`."""
     arrival = request.exchange.arrival
+    request.ledger.local = True
     seen = [
         (b"Host", request.authority),
         *sent_on(request.fields, _not_seen(request)),

@@ -94,7 +94,7 @@ class Places:
         if ledger.job and base is not None and self.hold is not None:
             self.hold(base, ledger.job, ticket)
         else:
-            ticket.release(worked=ledger.overhead is not None)
+            ticket.release(worked=ledger.overhead is not None or ledger.local)
 
     async def _wait(self, request: Request, waiting: Any) -> Any:
         """The place once it is this request's turn; None where the client left first."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
+from time import time
 from typing import Any, Final, Protocol
 
 from attrs import Factory, define, field
@@ -75,12 +76,14 @@ class Server:
     _tick: LoopingCall | None = None
     _due: list[Connection] = field(factory=list)
     """Who is still to be looked at in this second."""
+    wall: Callable[[], float] = time
+    """Unix seconds; `clock` only tells how much later it is."""
     _second: int = -1
     _date: bytes = b""
 
     def date(self) -> bytes:
         """What `Date` says now (RFC 9110 6.6.1)."""
-        second = int(self.clock.seconds())
+        second = int(self.wall())
         if second != self._second:
             self._second, self._date = second, formatdate(second, usegmt=True).encode("ascii")
         return self._date

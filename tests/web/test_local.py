@@ -248,3 +248,14 @@ def test_signs_of_life_over_http2_leave_the_connection_whole():
     assert b"".join(event.data for event in seen if isinstance(event, DataReceived)).endswith(b"\n\ndata: {}\n\n")
     assert any(isinstance(event, StreamEnded) for event in seen)
     assert not any(isinstance(event, ConnectionTerminated) for event in seen) and not wire.disconnecting
+
+
+def test_its_work_is_charged_to_the_caller_s_share():
+    house, here = house_with(size=1)
+    given = []
+    release = type(house.slots)._release
+    house.ask("POST", ASKS, body=b"{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(house.slots), "_release", lambda *args: given.append(args[2]) or release(*args))
+        here.answer(b"{}")
+    assert given == [True]

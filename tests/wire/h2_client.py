@@ -191,7 +191,7 @@ class Base:
         self.clock.advance(1000)
         self.hand = Hand(do)
         self.read = b""
-        self.server = Server(self.hand, self.clock, Watch(), WireLimits(**limits))
+        self.server = Server(self.hand, self.clock, Watch(), WireLimits(**limits), wall=self.clock.seconds)
         self.wire = Wire(room)
         self.http2 = Http2(self.server, ORIGIN)
         self.http2.makeConnection(self.wire)

@@ -87,7 +87,7 @@ class Bench:
         self.clock = Clock()
         self.told = Told(then)
         self.watch = NoWatch()
-        self.server = Server(self.told, self.clock, self.watch, WireLimits(**limits))
+        self.server = Server(self.told, self.clock, self.watch, WireLimits(**limits), wall=self.clock.seconds)
         self.server.start()
         self.protocol = make(self.server, ORIGIN)
         self.transport = Wire()
