@@ -120,18 +120,27 @@ class Shown:
         name = server_name.decode("ascii", "replace").lower().rstrip(".")
         if found := self.by_name.get(name):
             return found
-        _, _, parent = name.partition(".")
-        return self.by_name.get(f"*.{parent}", self.default)
+        return self.by_name.get(wildcard(name), self.default)
 
 
-def shown(default: Identity, named: Iterable[tuple[str, Identity]] = ()) -> Shown:
-    """The table of (name, Identity) pairs; of two identities for one name the one that lives longer is taken."""
+def shown(default: Identity, named: Iterable[tuple[str, Identity]] = (), now: float = 0.0) -> Shown:
+    """The table of (name, Identity) pairs: of two identities for one name what is valid `now` (Unix seconds) is taken, then
+    what lives longer. A wildcard's that is valid takes the place of a name's own that is not."""
     table: dict[str, Identity] = {}
     for name, each in named:
         held = table.get(name)
-        if held is None or each.not_after > held.not_after:
+        if held is None or (each.valid(now), each.not_after) > (held.valid(now), held.not_after):
             table[name] = each
+    for name, each in table.items():
+        wild = table.get(wildcard(name))
+        if wild is not None and wild.valid(now) and not each.valid(now):
+            table[name] = wild
     return Shown(default, table)
+
+
+def wildcard(name: str) -> str:
+    """The wildcard that stands for the DNS `name`: of its first label only."""
+    return f"*.{name.partition('.')[2]}"
 
 
 @implementer(IOpenSSLServerConnectionCreator)

@@ -36,6 +36,10 @@ class Identity:
     not_after: float
     """Unix seconds of its first and its last moment."""
 
+    def valid(self, now: float) -> bool:
+        """Whether `now` (Unix seconds) lies within its life."""
+        return self.not_before <= now <= self.not_after
+
 
 def identity(label: str, chain_pem: bytes, key_pem: bytes, source: str) -> Identity:
     """The Identity of PEM texts: the chain (leaf first) and an unencrypted key, which may be the same text.

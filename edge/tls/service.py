@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from edge.core.expiry import DAY
 from edge.errors import TLSError
 from edge.tls.authority import LocalAuthority, open_authority
-from edge.tls.contexts import PROTOCOLS, Contexts, Shown, contexts, shown
+from edge.tls.contexts import PROTOCOLS, Contexts, Shown, contexts, shown, wildcard
 from edge.tls.directory import Directory, day
 from edge.tls.host import Address, host_addresses, host_names, is_host_name
 from edge.tls.identity import Identity
@@ -111,14 +111,18 @@ class CertificateService(Service):
             self._show(fresh)
 
     def _look_at_files(self) -> None:
-        if self.directory is not None and self.directory.refresh(self.now()):
+        if self.directory is not None:
+            self.directory.refresh(self.now())
+            # Asked each time: what was read long ago begins and ends by the calendar.
             self._show(self.contexts.shown.default)
-            self._say_uncovered()
 
     def _show(self, default: Identity) -> None:
         found = self.directory.identities if self.directory is not None else ()
-        self.contexts.replace(table(default, found, self.names))
-        self.reloads += 1
+        fresh = table(default, found, self.names, self.now())
+        if fresh != self.contexts.shown:
+            self.contexts.replace(fresh)
+            self.reloads += 1
+            self._say_uncovered()
 
     def _say_uncovered(self) -> None:
         uncovered = frozenset(self.names) - self.contexts.shown.by_name.keys()
@@ -199,7 +203,7 @@ def certificates(
         directory.refresh(now())
     served = plain if files else ()
     found = directory.identities if directory is not None else ()
-    made = contexts(table(default, found, served), protocols, minimum)
+    made = contexts(table(default, found, served, now()), protocols, minimum)
     return CertificateService(clock, now, authority, leaf, directory, served, made)
 
 
@@ -223,13 +227,13 @@ def _sorted_out(written: Sequence[str]) -> tuple[tuple[str, ...], tuple[Address,
     return tuple(dict.fromkeys(names)), tuple(addresses)
 
 
-def table(default: Identity, found: Sequence[Identity], names: Sequence[str]) -> Shown:
-    """Which name gets which of `found`: the configured `names` only, or all that they are valid for where none is configured."""
+def table(default: Identity, found: Sequence[Identity], names: Sequence[str], now: float) -> Shown:
+    """Which name gets which of `found` at `now`: the configured `names`, or all that they are valid for where none is."""
     if not names:
-        return shown(default, ((name, each) for each in found for name in each.names))
-    return shown(default, ((name, each) for name in names for each in found if covers(each, name)))
+        return shown(default, ((name, each) for each in found for name in each.names), now)
+    return shown(default, ((name, each) for name in names for each in found if covers(each, name)), now)
 
 
 def covers(each: Identity, name: str) -> bool:
     """Whether `each` is valid for the DNS `name` (lower case), itself or by a wildcard."""
-    return name in each.names or f"*.{name.partition('.')[2]}" in each.names
+    return name in each.names or wildcard(name) in each.names

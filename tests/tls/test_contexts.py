@@ -1,13 +1,16 @@
 """What the door speaks: versions, suites, groups, protocols, names and resumption, in handshakes in memory."""
 
+from itertools import permutations
+
 import pytest
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface.verify import verifyObject
 
+from edge.core.expiry import DAY
 from edge.errors import TLSError
 from edge.tls.contexts import NO_AUTO_CHAIN, Contexts, contexts, server_context, shown
-from tests.tls.helpers import Client, common_name, make_identity, move, reused
+from tests.tls.helpers import NOW, Client, common_name, make_identity, move, reused
 
 DEFAULT = make_identity("default")
 A, B = make_identity("a.example.org"), make_identity("b.example.org")
@@ -129,6 +132,26 @@ def test_of_two_certificates_for_a_name_the_longer_lived_is_shown() -> None:
     older, newer = make_identity("a.example.org", days=5), make_identity("a.example.org", days=50)
     for order in ((older, newer), (newer, older)):
         assert shown(DEFAULT, [("a.example.org", each) for each in order]).pick(b"a.example.org") is newer
+
+
+def test_what_is_valid_now_is_shown_before_what_lives_longer() -> None:
+    ended = make_identity("a.example.org", start=NOW - 90 * DAY, days=89)
+    held = make_identity("a.example.org", start=NOW - 60 * DAY, days=90)
+    to_come = make_identity("a.example.org", start=NOW + 20 * DAY, days=90)
+    for order in permutations((ended, held, to_come)):
+        named = [("a.example.org", each) for each in order]
+        assert shown(DEFAULT, named, NOW).pick(b"a.example.org") is held
+        assert shown(DEFAULT, named, NOW + 21 * DAY).pick(b"a.example.org") is to_come
+
+
+def test_a_valid_wildcard_is_shown_before_a_names_own_certificate_that_ended() -> None:
+    own = make_identity("a.example.org", start=NOW - 90 * DAY, days=89)
+    wild = make_identity("*.example.org", start=NOW - 10 * DAY, days=90)
+    named = [(each.names[0], each) for each in (own, wild)]
+    assert shown(DEFAULT, named, NOW - 5 * DAY).pick(b"a.example.org") is own
+    assert shown(DEFAULT, named, NOW).pick(b"a.example.org") is wild
+    # Where neither is valid, the name's own tells the client best what is wrong.
+    assert shown(DEFAULT, named, NOW + 100 * DAY).pick(b"a.example.org") is own
 
 
 @pytest.mark.parametrize("version", BOTH)

@@ -189,6 +189,19 @@ def test_a_changed_file_counts_and_a_broken_one_does_not(tmp_path: Path, time: T
     service.stopService()
 
 
+def test_a_renewal_that_begins_later_is_shown_from_then_on_and_not_before(tmp_path: Path, time: Time) -> None:
+    certs = tmp_path / "certs"
+    certs.mkdir()
+    for name, start in (("now", time.began - DAY), ("next", time.began + 20 * DAY)):
+        (certs / f"{name}.pem").write_bytes(b"".join(make_pair("one.example.org", start=start, days=30)))
+    service = time.service(tmp_path, certificate="files", certs_dir=certs)
+    assert [each.name for each in service.status()] == ["local", "now"]
+    time.run(service, 10 * DAY)
+    assert (service.reloads, [each.name for each in service.status()]) == (0, ["local", "now"])
+    time.run(service, 10 * DAY)
+    assert (service.reloads, [each.name for each in service.status()]) == (1, ["local", "next"])
+
+
 def test_a_disk_that_fails_leaves_the_leaf_in_use_and_is_said(tmp_path: Path, time: Time) -> None:
     service = time.service(tmp_path)
     first = serial(service)
