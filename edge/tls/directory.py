@@ -41,6 +41,8 @@ class _Held:
     said: str = ""
     doubted: bytes = b""
     """The digest of what did not fit once, beside an identity that does: perhaps half of a change."""
+    missed: bool = False
+    """Whether its chain was not there at the last look: perhaps the middle of a change."""
 
 
 @define
@@ -71,10 +73,15 @@ class Directory:
         self._say_once("")
         before = self.identities
         for label in self._held.keys() - found.keys():
-            log.warn("{folder}: the certificate {label} is gone", folder=self.folder, label=label)
-            del self._held[label]
+            if self._held[label].missed:
+                log.warn("{folder}: the certificate {label} is gone", folder=self.folder, label=label)
+                del self._held[label]
+            else:
+                self._held[label].missed = True
         for files in found.values():
-            self._read(files, self._held.setdefault(files.label, _Held()), now)
+            held = self._held.setdefault(files.label, _Held())
+            held.missed = False
+            self._read(files, held, now)
         return self.identities != before
 
     def _read(self, files: Files, held: _Held, now: float) -> None:

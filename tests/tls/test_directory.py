@@ -157,9 +157,27 @@ def test_a_certificate_that_went_away_is_shown_no_more(tmp_path: Path, said) -> 
     directory = Directory(tmp_path)
     directory.refresh(NOW)
     file.unlink()
+    directory.refresh(NOW)
     assert directory.refresh(NOW)
     assert directory.identities == ()
     assert "gone" in said()[-1]
+
+
+def test_a_chain_that_is_away_for_one_look_is_not_even_missed(tmp_path: Path, said) -> None:
+    chain, key = pair("one.example.org")
+    folder = tmp_path / "one"
+    put(folder / "fullchain.pem", chain)
+    put(folder / "privkey.pem", key)
+    directory = Directory(tmp_path)
+    directory.refresh(NOW)
+    first, lines = directory.identities, said()
+    for _ in range(3):
+        (folder / "fullchain.pem").unlink()
+        assert not directory.refresh(NOW)
+        assert directory.identities == first
+        put(folder / "fullchain.pem", chain)
+        assert not directory.refresh(NOW)
+    assert said() == lines
 
 
 def test_an_ended_certificate_is_shown_with_a_loud_line(tmp_path: Path, said) -> None:
