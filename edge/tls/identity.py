@@ -17,6 +17,8 @@ KEY_TYPES: Final = (
     ed25519.Ed25519PrivateKey,
     ed448.Ed448PrivateKey,
 )
+CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""What TLS 1.3 signs with (RFC 8446, section 4.2.3); clients offer no other."""
 LARGEST_FILE: Final = 256 * 1024
 """Bytes of PEM that are read from one file; a long chain with its key has about 20 KiB."""
 
@@ -62,6 +64,8 @@ def identity(label: str, chain_pem: bytes, key_pem: bytes, source: str) -> Ident
         raise TLSError(f"{source}: no private key in PEM form can be read here") from None
     if not isinstance(key, KEY_TYPES):
         raise TLSError(f"{source}: a private key of this type serves no TLS; use ECDSA P-256 or RSA")
+    if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, CURVES):
+        raise TLSError(f"{source}: a private key on the curve {key.curve.name} serves no TLS; use ECDSA P-256 or RSA")
     leaf = chain[0]
     if _spki(leaf.public_key()) != _spki(key.public_key()):
         raise TLSError(f"{source}: the private key does not belong to the first certificate")

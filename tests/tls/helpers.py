@@ -18,9 +18,15 @@ from edge.tls.identity import Identity, identity
 NOW = 1_800_000_000.0
 
 
-def make_pair(*names: str, days: float = 30, start: float | None = None, bits: int = 0) -> tuple[bytes, bytes]:
-    """PEM of a self-signed certificate for `names` and of its key: ECDSA P-256, or RSA of `bits`."""
-    key = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())
+def make_pair(
+    *names: str,
+    days: float = 30,
+    start: float | None = None,
+    bits: int = 0,
+    curve: type[ec.EllipticCurve] = ec.SECP256R1,
+) -> tuple[bytes, bytes]:
+    """PEM of a self-signed certificate for `names` and of its key: ECDSA on `curve`, or RSA of `bits`."""
+    key = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(curve())
     begin = datetime.datetime.fromtimestamp(start, datetime.UTC) if start else datetime.datetime.now(datetime.UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     builder = (

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.logger import capturedLogs, formatEvent
 
 from edge.tls.directory import Directory, find
@@ -83,6 +84,9 @@ def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, said) -> None:
         (pair("x")[0], "no private key"),
         (pair("x")[0] + pair("y")[1], "does not belong"),
         (b"".join(pair("weak.example.org", bits=1024)), "too small"),
+        (b"".join(pair("k1.example.org", curve=ec.SECP256K1)), "the curve secp256k1 serves no TLS"),
+        (b"".join(pair("p224.example.org", curve=ec.SECP224R1)), "the curve secp224r1 serves no TLS"),
+        (b"".join(pair("bp.example.org", curve=ec.BrainpoolP256R1)), "the curve brainpoolP256r1 serves no TLS"),
     ],
 )
 def test_a_broken_file_keeps_the_old_one_and_is_said_once(tmp_path: Path, said, text: bytes, why: str) -> None:
