@@ -9,6 +9,8 @@ from typing import Final
 DEEPEST: Final = 256
 """Brackets that are open at once, beyond which it is not known any more where one stands (RFC 8259 9 allows a limit)."""
 _LOST: Final = b"?"
+_QUOTE: Final = 0x22
+_BACKSLASH: Final = 0x5C
 _REST: Final = bytes(set(range(256)) - set(b'"[]{}'))
 
 
@@ -29,13 +31,18 @@ class Nesting:
         """Go on over a piece of the text, however it was cut."""
         text = self._begun + text
         escape = b""
-        if b"\\" in text:
+        if _BACKSLASH in text:
             text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
             escape = b"\\" if text.endswith(b"\\") else b""
         # Two quotation marks side by side change nothing for what stands behind them.
-        parts = text.translate(None, _REST).replace(b'""', b"").split(b'"')
-        self._begun = escape if len(parts) & 1 else b'"' + escape
-        self._open = _closed(self._open + b"".join(parts[::2]))
+        left = text.translate(None, _REST).replace(b'""', b"")
+        if _QUOTE in left:
+            parts = left.split(b'"')
+            left = b"".join(parts[::2])
+            self._begun = escape if len(parts) & 1 else b'"' + escape
+        else:
+            self._begun = escape
+        self._open = _closed(self._open + left)
 
     def at(self, where: bytes) -> bool:
         """Whether one stands outside of every string, and exactly these brackets are open."""
