@@ -12,9 +12,9 @@ DurationOrOff = Annotated[float | None, "duration or off"]
 Size = Annotated[int, "size"]
 """Bytes, at least 1; written `64 KiB 2 GiB`, or as a plain number."""
 Count = Annotated[int, "count"]
-"""A whole number from 1."""
+"""A whole number from 1 to 1,000,000,000."""
 CountOrNone = Annotated[int, "count or none"]
-"""A whole number from 0."""
+"""A whole number from 0 to 1,000,000,000."""
 Amount = Annotated[float, "amount"]
 """A number from 0."""
 Share = Annotated[float, "share"]

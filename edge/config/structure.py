@@ -1,5 +1,6 @@
 """Plain TOML values to the frozen tree: strict types, every error at once, each with its place."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache, partial, reduce
@@ -24,6 +25,8 @@ Place = tuple[str | int, ...]
 Problem = tuple[Place, str]
 T = TypeVar("T")
 
+MOST: Final = 10**9
+"""The most that a count can be set to: whatever counts, or keeps as many, can do with this number."""
 WANTED: Final[dict[type, str]] = {
     str: 'text in quotes, like "name"',
     bool: "true or false",
@@ -81,8 +84,10 @@ def _number(
         allowed = (int,) if kind is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed):
             raise WrongTypeError(value, wanted)
+        if kind is int and value > MOST:
+            raise ValueError(f"is more than {MOST}, the most that can be counted here")
         # Written so that nan, which TOML has, is no number either.
-        if not (value >= least and (value <= most if most is not None else value < float("inf"))):
+        if not (least <= value <= (sys.float_info.max if most is None else most)):
             raise ValueError(f"expects {wanted}")
         return kind(value)
 
@@ -161,7 +166,7 @@ def make_converter(base: Path) -> Converter:
     made = Converter(detailed_validation=True, forbid_extra_keys=True)
     for kind in (str, bool, int):
         made.register_structure_hook(kind, exactly(kind))
-    made.register_structure_hook(float, _number(float, float("-inf"), None, "a number, like 0.5"))
+    made.register_structure_hook(float, _number(float, -sys.float_info.max, None, "a number, like 0.5"))
     seconds = written(_duration, 'a duration, like "10m"')
     by_kind: dict[Any, Callable[[Any, Any], Any]] = {
         kinds.Duration: seconds,
