@@ -31,7 +31,7 @@ from edge.config.schema import Config
 from edge.config.services import settle
 from edge.core.exchange import Route
 from edge.core.lockouts import Lockouts
-from edge.core.routing import Routes
+from edge.core.routing import OWN, Routes
 from edge.errors import ConfigError, ConfigErrors
 from edge.observe.keychanges import key_changes
 from edge.registry import Registry
@@ -54,8 +54,6 @@ from edge.wire.server import Server
 
 PROTOCOLS = (b"h2", b"http/1.1", b"http/1.0")
 """What ALPN may settle on; the last is what `curl --http1.0` offers, and nothing else."""
-READ = frozenset({"GET", "HEAD"})
-ASK = frozenset({"POST"})
 
 
 @frozen
@@ -128,12 +126,13 @@ def assemble(
     def guarded(page: OwnPage) -> Guard:
         return Guard(page, door, rule=required(requires()(page)).rule)
 
-    own = {
-        b"/health": Own(Public(health_page(state), door), READ),
-        b"/status": Own(guarded(status_page(services.services, services.state, counting, now)), READ),
-        b"/rotate": Own(guarded(rotate_page(Successors(data, environ, in_thread, now, audit).fetch)), ASK),
-        b"/ticket": Own(guarded(ticket_page(tickets, services.services)), ASK),
+    pages_of_own = {
+        "/health": Public(health_page(state), door),
+        "/status": guarded(status_page(services.services, services.state, counting, now)),
+        "/rotate": guarded(rotate_page(Successors(data, environ, in_thread, now, audit).fetch)),
+        "/ticket": guarded(ticket_page(tickets, services.services)),
     }
+    own = {path.encode("ascii"): Own(page, OWN[path]) for path, page in pages_of_own.items()}
     router = Router(Routes(tuple(services.routes)), services.guards, own)
     site = Site(
         router, reactor, now, watching.sinks, config.proxies.trusted, config.proxies.header.encode("ascii"), door.origin,

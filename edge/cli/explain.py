@@ -21,13 +21,10 @@ from edge.core.keys import Key
 from edge.core.models import judge_model
 from edge.core.networks import address
 from edge.core.refusal import Refusal
-from edge.core.routing import NO_ROUTE, Routes, forms, needed_rule, route_to
+from edge.core.routing import NO_ROUTE, OWN, Match, Routes, forms, method_not_allowed, needed_rule, route_to
 from edge.core.rules import ANYTHING, steps
 from edge.core.service import Rule, Traits
 from edge.core.times import moment, stamp
-
-OWN = ("/status", "/ticket", "/rotate")
-"""The gate's own addresses that take any valid key."""
 
 
 @frozen
@@ -125,7 +122,13 @@ def _steps(
     )
     exchange, rule, mapped = Exchange(arrival), ANYTHING, b""
     found = routes.match(arrival.host, arrival.path, arrival.method)
-    if arrival.path.decode() in OWN:
+    if (own := _own(arrival.path, found)) is not None:
+        if arrival.method not in own:
+            yield _no("route", method_not_allowed(own))
+            return
+        if arrival.path == b"/health":
+            yield Said("route", True, "the gate's own, for anyone: no key is asked for")
+            return
         yield Said("route", True, "the gate's own, for any valid key")
     elif isinstance(found, Refusal) and found is NO_ROUTE and unsaid:
         say = f"none that is known here; the plugin of {', '.join(unsaid)} names its own when the gate starts, or `route = …` does"
@@ -167,6 +170,13 @@ def _model(key: Key, rule: Rule, mapped: bytes, query: bytes | None, model: str 
     words = f"{' or '.join(filter(None, models)) or 'none named'}; the key may use {', '.join(key.models)}"
     refused = next((refusal for each in models if (refusal := judge_model(key, each))), None)
     return Said("model", True, words) if refused is None else _no("model", refused, words)
+
+
+def _own(path: bytes, found: Match | Refusal) -> frozenset[str] | None:
+    """The methods of the gate's own address `path`, None where the routes lead elsewhere."""
+    # A host that a page has to itself is all its own, save where the page fetches its tickets.
+    elsewhere = isinstance(found, Match) and not (path == b"/ticket" and found.route.prefix == b"")
+    return None if elsewhere else OWN.get(path.decode("ascii"))
 
 
 def _no(step: str, refusal: Refusal, words: str = "") -> Said:

@@ -6,7 +6,7 @@ judged in its decoded form, and where it is odd (`//`, `;`, encodings of encodin
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -15,8 +15,15 @@ from attrs import field, frozen
 
 from edge.core.exchange import Route
 from edge.core.refusal import Refusal
-from edge.core.service import ANY_METHOD, Rule, Traits
+from edge.core.service import ANY_METHOD, POST, READ, Rule, Traits
 
+OWN: Final[Mapping[str, frozenset[str]]] = {
+    "/health": READ,
+    "/status": READ,
+    "/rotate": POST,
+    "/ticket": POST,
+}
+"""The gate's own addresses with their methods; /health is anyone's, the others any valid key's."""
 RESERVED: Final = frozenset(
     [
         "v1",

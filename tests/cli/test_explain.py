@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from edge.cli import main
+from edge.core.routing import OWN
+from edge.core.service import ANY_METHOD
 
 RULES = (
     "--user", "kid", "--service", "chat", "--model", "gemma*", "--hours", "mon-fri 15:00-20:00", "--tz", "Europe/Berlin",
@@ -37,6 +39,7 @@ class Gate:
         config.write_text(
             '[services.chat]\nplugin = "ollama"\n[services.tts]\nplugin = "tts"\nroute = "/tts/api"\n'
             + '[services.talk]\nplugin = "openai"\nroute = "/talk/api"\n[services.image]\nplugin = "image"\n'
+            + '[services.draw]\nplugin = "image"\nroute = "draw.lan/"\n'
         )
         config.chmod(0o600)
         self.places = ("--data", str(folder / "data"), "--config", str(config))
@@ -60,6 +63,21 @@ def gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Gate:
 def test_what_passes(gate: Gate) -> None:
     assert gate("POST", "/chat/api/chat", "--model", "gemma3", code=0) == {}
     assert gate("get", "/status", code=0) == {}
+
+
+def test_the_gates_own_addresses_have_methods_and_one_is_anyones(gate: Gate) -> None:
+    for path, allowed in OWN.items():
+        for method in sorted(ANY_METHOD):
+            told = gate(method, path, code=0 if method in allowed else 1)
+            assert told == ({} if method in allowed else {"route": "method-not-allowed"}), (method, path)
+    # No key is asked for there, so none can be in the way.
+    assert gate("GET", "/health", "--from", "192.168.2.7", code=0) == {}
+    assert gate("GET", "/status", "--from", "192.168.2.7") == {"address": "address-not-allowed"}
+
+
+def test_a_host_that_a_page_has_to_itself_goes_before_the_gates_own_addresses(gate: Gate) -> None:
+    assert gate("GET", "/status", "--host", "draw.lan")["service"] == "service-not-allowed"
+    assert gate("POST", "/ticket", "--host", "draw.lan", code=0) == {}
 
 
 def test_each_rule_has_its_say(gate: Gate) -> None:
