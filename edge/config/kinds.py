@@ -38,7 +38,7 @@ class Address:
         written = str(text).strip()
         if written.startswith("unix:"):
             path = written.removeprefix("unix:")
-            if not path.startswith("/"):
+            if not path.startswith("/") or "\0" in path:
                 raise ValueError(f"{written!r} needs an absolute path, like unix:/run/aigate.sock")
             return cls(path=path)
         host, _, port = written.rpartition(":")
@@ -75,7 +75,7 @@ class Upstream:
         """The upstream of `http://127.0.0.1:11434`, `https://gpu.lan`, `unix:/run/ollama.sock`. Raises ValueError."""
         if text.startswith("unix:"):
             path = "/" + text.removeprefix("unix:").lstrip("/")
-            if text[5:6] != "/" or path == "/":
+            if text[5:6] != "/" or path == "/" or "\0" in path:
                 raise ValueError("a unix upstream needs an absolute path, like unix:/run/ollama.sock")
             return cls("http", "localhost", 80, path)
         # Judged first, and the text not repeated: what stands before an @ is a password.

@@ -24,7 +24,24 @@ def test_an_address_is_a_port_a_host_and_port_or_a_socket(text, address):
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":8443", "x", "x:", "x:y", "70000", "-1", "::1:80", "[::1]", "unix:", "unix:a", "1.5", "٣:٣", "1:٣"]
+    "text",
+    [
+        "",
+        ":8443",
+        "x",
+        "x:",
+        "x:y",
+        "70000",
+        "-1",
+        "::1:80",
+        "[::1]",
+        "unix:",
+        "unix:a",
+        "unix:/a\0b",
+        "1.5",
+        "٣:٣",
+        "1:٣",
+    ],
 )
 def test_other_texts_are_no_addresses(text):
     with pytest.raises(ValueError, match=r"address|absolute path"):
@@ -53,7 +70,7 @@ def test_an_upstream_is_an_origin_or_a_socket(text, upstream, netloc):
     [
         "", "gpu", "gpu:80", "//gpu", "ftp://gpu", "http://", "http://:80", "http://gpu:", "http://gpu:0", "http://gpu:99999",
         "http://gpu:x", "http://gpu/v1", "http://gpu?", "http://gpu#", "http://gpu?x=1", "http://a@gpu", "http://a:b@gpu",
-        "http://gpu\n", "http://g pu", "http://gpu\r\nX: y", "http://[::1", "http://gpü", "unix:", "unix:/", "unix:a",
+        "http://gpu\n", "http://g pu", "http://gpu\r\nX: y", "http://[::1", "http://gpü", "unix:", "unix:/", "unix:a", "unix:/a\0b",
     ],
 )  # fmt: skip
 def test_other_texts_are_no_upstreams(text):
