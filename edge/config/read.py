@@ -36,6 +36,11 @@ class Reading:
     _lines: Mapping[Place, int] = field(factory=dict, repr=False)
     _sources: Mapping[Place, str] = field(factory=dict, repr=False)
 
+    def says(self, *place: str | int) -> bool:
+        """Whether something was written into the list or table at a place, right or wrong."""
+        below = (at[: len(place)] == place for at in (*self._lines, *self._sources) if len(at) > len(place))
+        return place in self._sources or any(below)
+
     def place(self, errors: ConfigErrors | ConfigError) -> ConfigErrors:
         """The same errors with the file and the line of each, as far as they are known."""
         by_text = {show_path(place): place for place in (*self._lines, *self._sources)}

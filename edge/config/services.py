@@ -41,7 +41,9 @@ def settle(reading: Reading, known: Mapping[str, Traits | None]) -> dict[str, Se
             found.append(ConfigError(f"services.{name}.plugin", say))
             continue
         traits = known[service.plugin]
-        if traits is not None and traits.needs_upstreams and not service.upstreams:
+        needed = traits is not None and traits.needs_upstreams and not service.upstreams
+        # One that was wrong is told of already.
+        if needed and not reading.says("services", name, "upstreams"):
             found.append(ConfigError(f"services.{name}.upstreams", SAY_WHERE))
         options: Any = service.options
         if traits is not None and traits.options is not None:

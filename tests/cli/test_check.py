@@ -78,6 +78,16 @@ def test_a_service_that_needs_an_address_and_has_none_is_told(file, capsys):
     assert capsys.readouterr().err == f'{file}:3: services.b.upstreams: say where it is: ["http://127.0.0.1:9000"]\n'
 
 
+@pytest.mark.parametrize("environ", [False, True])
+def test_a_service_whose_address_is_wrong_is_told_once(file, capsys, monkeypatch, environ):
+    file.write_text('[services.b]\nplugin = "http"\n' + ("" if environ else 'upstreams = ["ftp://b"]\n'))
+    if environ:
+        monkeypatch.setenv("AIGATE_SERVICES__B__UPSTREAMS", "ftp://b")
+    assert main(["check", "--config", str(file)]) == 78
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is not an upstream" in line
+
+
 def test_a_file_without_services_is_said_to_start_nothing(file, capsys):
     file.write_text("[drain]\n")
     assert main(["check", "--config", str(file)]) == 0
