@@ -15,7 +15,7 @@ from edge.core.batch import lines
 from edge.core.clients import client_of
 from edge.core.exchange import Arrival, Exchange, Outcome
 from edge.core.headers import Fields, Pair
-from edge.core.networks import Network, address
+from edge.core.networks import Network, address, within
 from edge.core.refusal import Refusal
 from edge.web.ledger import Ledger
 from edge.web.pages import DOUBT, refusal_answer, refuse
@@ -145,7 +145,8 @@ class Site:
     def _distrust(self, peer: str) -> None:
         """Says once which line is missing where a proxy on this machine or network is not believed."""
         found = address(peer)
-        if found is None or not (found.is_loopback or found.is_private):
+        # A proxy that is believed already may have said nothing that can be read.
+        if found is None or not (found.is_loopback or found.is_private) or within(peer, self.trusted):
             return
         self._distrusted = True
         self.log.warn(

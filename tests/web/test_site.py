@@ -174,6 +174,14 @@ def test_a_neighbour_that_is_not_believed_is_said_once_with_the_line_to_add(logg
     assert len(lines) == said and all(f'trusted = ["{peer}"]' in line for line in lines)
 
 
+def test_a_trusted_proxy_that_says_nothing_readable_is_not_told_to_be_missing(logged):
+    house = House(trusted=TRUSTED)
+    house.ask("GET", "/health", ("X-Forwarded-For", "203.0.113.9, unknown"))
+    assert not any("[proxies]" in line for line in logged)
+    house.connect("192.168.1.5").ask("GET", "/health", ("X-Forwarded-For", "203.0.113.9"))
+    assert sum('trusted = ["192.168.1.5"]' in line for line in logged) == 1
+
+
 # HTTP/2: the same rooms behind other frames
 
 
