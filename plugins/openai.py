@@ -45,7 +45,7 @@ TRAITS = Traits(
         Rule(POST, "/v1/audio/translations", work=True, model="form:model", units="transcription"),
         Rule(POST, "/v1/images/generations", work=True, model="json:model", units="images"),
         Rule(POST, "/v1/images/edits", work=True, model="form:model", units="images"),
-        Rule(GET, "/v1/realtime", work=True, model="query:model"),
+        Rule(GET, "/v1/realtime", work=True, model="query:model", units="tokens"),
         # llama.cpp's and vLLM's own names for the same work
         infers("/completion"),
         infers("/infill"),

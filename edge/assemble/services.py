@@ -166,7 +166,7 @@ def _turns(
     place = Place(name, size, length, one.queue.wait)
     return (
         Rates(limiter, now, traits.dialect).turn,
-        Inspection(limiter, now, one.inspect, traits.dialect).turn,
+        Inspection(limiter, now, one.inspect, traits.dialect, traits.upgrades).turn,
         Places(
             limiter, limiting.slots, place, reactor, traits.dialect, not any(rule.work for rule in traits.rules),
             one.queue.keepalive, one.inspect, one.queue.json_space, hold,

@@ -101,6 +101,10 @@ class Limiter:
         units = self._ladder(exchange).units
         return frozenset(level.unit for level in units) if units else _NONE
 
+    def holds(self, exchange: Exchange) -> bool:
+        """Whether a limit that refuses stands on this caller's tokens or the like: nothing may pass that cannot be counted."""
+        return any(level.unit != "bytes" and not level.shadow for level in self._ladder(exchange).units)
+
     def bounds(self, exchange: Exchange) -> tuple[tuple[str, int], ...]:
         """(name, size) of what may be open at once for this caller, the narrowest subject first."""
         return self._ladder(exchange).bounds

@@ -19,6 +19,11 @@ from edge.wire.body import BodyLostError, BodyTooLargeError
 from edge.wire.request import Request
 
 TOO_LARGE = "This key's rules need a look at the body, which is larger than {most} bytes."
+UNMETERED = Refusal(
+    "path-not-allowed",
+    "Tokens and the like are limited for this key, and what goes over this connection cannot be counted.",
+    retry=False,
+)
 UNCOUNTED = "This key's limits need {name!r} to be a whole number of at most 15 digits."
 _EVERYWHERE = frozenset({"bytes"})
 
@@ -27,6 +32,7 @@ class Reserves(Protocol):
     """Who keeps the budgets: `edge.limits.limiter.Limiter`."""
 
     def metered(self, exchange: Exchange) -> frozenset[str]: ...
+    def holds(self, exchange: Exchange) -> bool: ...
     def reserve(self, exchange: Exchange, worst: Any, now: float, dialect: str = ...) -> Any: ...
     def settle(self, reservation: Any, truth: Mapping[str, float], now: float) -> Any: ...
 
@@ -40,6 +46,8 @@ class Inspection:
     most: int
     """Bytes of a body that are held to be judged."""
     dialect: str
+    upgrades: frozenset[bytes] = frozenset()
+    """Protocols that the service's connections may switch to; nothing is counted after that."""
     log: Logger = field(factory=lambda: Logger(namespace="aigate.limits"), repr=False)
 
     def turn(self, request: Request) -> Coroutine[Deferred[Any], Any, Refusal | None] | None:
@@ -52,7 +60,10 @@ class Inspection:
 
     async def _look(self, request: Request, limited: frozenset[str], by_model: bool) -> Refusal | None:
         rule = request.rule
-        names = FIELDS.get(rule.units, ()) if limited - _EVERYWHERE else ()
+        switches = request.upgrade is not None and request.upgrade in self.upgrades
+        if switches and rule.units and self.limiter.holds(request.exchange):
+            return UNMETERED
+        names = FIELDS.get(rule.units, ()) if limited - _EVERYWHERE and not switches else ()
         body: bytes | None = None
         judging = bool(names) or (by_model and rule.model.startswith(("json:", "form:")))
         if judging or (request.body.length is UNKNOWN_LENGTH and by_length(rule.units, limited)):

@@ -107,6 +107,18 @@ def test_metered_says_which_units_are_counted():
     assert limits.bounds(exchange("concurrent=2")) == (("key:k1", 2),)
 
 
+def test_what_cannot_be_counted_is_held_by_limits_that_refuse_and_by_no_others():
+    for held in (
+        limiter(key=scope("9 tokens/day")), limiter(users={"alice": scope("9 images/day")}),
+        limiter(services={"chat": scope("9 audio_seconds/hour")}), limiter(gate=scope("9 tokens/month")),
+    ):  # fmt: skip
+        assert held.holds(exchange())
+    assert limiter().holds(exchange("9 tokens/day"))
+    free = limiter(key=scope("9/day", "9 bytes/day", "concurrent=1", shadow=("9 tokens/day",)))
+    assert not free.holds(exchange()) and free.metered(exchange()) == {"bytes", "tokens"}
+    assert not limiter(shadow=True).holds(exchange("9 tokens/day"))
+
+
 def test_changed_limits_count_from_the_next_request_and_keep_what_was_used():
     limits = limiter(key=scope("10/minute"))
     for _ in range(5):

@@ -93,6 +93,7 @@ def test_what_changes_a_service_or_is_not_named_needs_manage(registry, kind, met
         ("image", "POST", "/sdapi/v1/txt2img", (True, "", "", "", "images")),
         ("image", "GET", "/prompt", (False, "", "", "", "")),
         ("image", "GET", "/ws", (False, "", "", "", "")),
+        ("openai", "GET", "/v1/realtime", (True, "", "query:model", "", "tokens")),
     ],
 )
 def test_what_a_request_is(registry, kind, method, path, expected):

@@ -58,6 +58,7 @@ CHAT = Traits(
         Rule(POST, "/v1/chat/completions", work=True, model="json:model", units="tokens"),
         Rule(POST, "/v1/messages", work=True, model="json:model", units="tokens", dialect="anthropic"),
         Rule(POST, "/api/chat", work=True, model="json:model", units="tokens", dialect="ollama"),
+        Rule(READ, "/v1/realtime", work=True, model="query:model", units="tokens"),
         Rule(READ, "/by/*", model="path:2"),
         Rule(POST, "/hear", model="form:model"),
         Rule(POST, "/asr", work=True, units="transcription"),
@@ -298,7 +299,7 @@ class House:
         place = Place(name, self.size, self.length, self.wait)
         turns = (
             Rates(self.limiter, self.read_now, traits.dialect).turn,
-            Inspection(self.limiter, self.read_now, self.inspect, traits.dialect).turn,
+            Inspection(self.limiter, self.read_now, self.inspect, traits.dialect, traits.upgrades).turn,
             Places(
                 self.limiter, self.slots, place, self.clock, traits.dialect, not any(rule.work for rule in traits.rules),
                 15.0, self.inspect, self.json_space,

@@ -239,6 +239,47 @@ def test_a_recording_without_a_length_that_is_too_long_to_be_held_goes_up_alone(
     assert len(house.behind.sent) == 2
 
 
+REALTIME = "/chat/api/v1/realtime?model=gemma3"
+SWITCH = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
+
+
+def test_a_switch_to_what_cannot_be_counted_is_refused_where_tokens_are_limited():
+    house = House(limits=TOKENS)
+    talk = house.ask("GET", REALTIME, *SWITCH)
+    assert (talk.status, talk.reason) == (403, "path-not-allowed") and "cannot be counted" in talk.body.decode()
+    bob = House()
+    assert (
+        bob.ask("GET", REALTIME, *SWITCH, key=bob.add("00000b0b", "bob", limits=(Limit(9, "tokens", "day"),))).status
+        == 403
+    )
+    assert not house.behind.sent and not bob.behind.sent and house.at_rest() and bob.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("target", "limits"),
+    [
+        (REALTIME, Limits()),
+        (REALTIME, Limits(key=Scope(limits=(Limit(9, "requests", "day"), Limit(10**6, "bytes", "day"))))),
+        (REALTIME, Limits(key=Scope(shadow=(Limit(10**6, "tokens", "day"),)))),
+        ("/chat/api/ws", TOKENS),
+    ],
+)
+def test_a_switch_passes_where_nothing_is_limited_that_it_could_cost(target, limits):
+    house = House(limits=limits)
+    talk = house.ask("GET", target, *SWITCH)
+    assert house.behind.last.protocol == b"websocket"
+    talk.leave()
+    assert house.at_rest()
+
+
+def test_a_protocol_that_the_service_does_not_switch_to_is_an_ordinary_request_and_counted():
+    house = House(limits=TOKENS)
+    house.ask("GET", REALTIME, ("Connection", "Upgrade"), ("Upgrade", "h2c"))
+    assert house.behind.last.protocol is None and house.behind.last.field(b"upgrade") is None
+    (left,) = json.loads(house.ask(target="/status").body)["limits"]["chat"]
+    assert left["remaining"] == 0
+
+
 def test_a_truth_that_cannot_be_booked_is_logged_and_harms_nobody(monkeypatch):
     house = House(limits=TOKENS)
     talk = house.ask("POST", CHAT, body=b'{"max_tokens": 100, "messages": []}')

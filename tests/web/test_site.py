@@ -3,7 +3,9 @@ import json
 import pytest
 from twisted.logger import formatEvent, globalLogPublisher
 
+from edge.core.levels import Limits, Scope
 from edge.core.networks import network
+from edge.core.quantities import Limit
 from edge.wire.http2 import Http2
 from edge.wire.limits import WireLimits
 from tests.web.house import House
@@ -249,6 +251,14 @@ def test_an_extended_connect_is_answered_by_200_only_where_it_is_a_switch(path, 
     house.behind.last.answer(200, body=b"a page")
     talk.pump()
     assert talk.status(number) == 502 and house.outcome.ended == "upstream-broken" and house.at_rest()
+
+
+def test_an_extended_connect_that_cannot_be_counted_is_refused_where_tokens_are_limited():
+    house = House(limits=Limits(key=Scope(limits=(Limit(10, "tokens", "day"),))))
+    fields = with_key(house, ("sec-websocket-version", "13"), method="CONNECT", path="/chat/api/v1/realtime?model=m")
+    fields.insert(1, (":protocol", "websocket"))
+    talk, number = h2(house, fields, end=False)
+    assert talk.status(number) == 403 and not house.behind.sent and house.at_rest()
 
 
 def test_an_extended_connect_to_what_does_not_switch_is_refused_before_the_service():
