@@ -102,6 +102,7 @@ class Observed:
             "disk": self.disk.status,
             "handshakes": lambda: dict(self.gauges.handshakes()),
             "reloads": lambda: _told_reloads(self.gauges.reloads()),
+            "traces": lambda: None if self.gauges.traces is None else dict(self.gauges.traces()),
             "redis": lambda: None if self.gauges.redis is None else dict(self.gauges.redis()),
         }
 
@@ -159,6 +160,7 @@ def observed(
     tracing = traces(config)
     if tracing is not None:
         told.append(singly(tracing))
+        gauges.traces = lambda: {"waiting": tracing.waiting, "lost": tracing.lost}
     screen = screen_for(config.log, console)
     if screen is not None:
         told.append(singly(screen.tell))
@@ -183,6 +185,7 @@ def observed(
         "audit": audit.lost,
         **{log.path.stem: log.dropped for log in logs},
         **({} if using is None else {"usage": using.lost, "requests": using.unlisted}),
+        **({} if tracing is None else {"traces": tracing.lost}),
     }
     gauges.problems = lambda: {name: float(bool(problem())) for name, problem in writers.items()}
     return Observed(

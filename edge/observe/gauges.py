@@ -37,12 +37,14 @@ class Gauges(Collector):
     """(what, result) → how often."""
     redis: Callable[[], Mapping[str, object]] | None = None
     """How it stands with Redis, None where there is none."""
+    traces: Callable[[], Mapping[str, object]] | None = None
+    """How it stands with spans, None where none are sent."""
     disk: Callable[[], tuple[int | None, int | None]] = lambda: (None, None)
     """Free bytes and all bytes of the disk that holds the data folder."""
     handshakes: Numbers = nothing
     """TLS handshakes by result."""
     lost: Numbers = nothing
-    """Lines and records that were given up, by log."""
+    """Lines, records and spans that were given up, by log."""
     problems: Numbers = nothing
     """1 for each log that cannot be written now, else 0."""
     started: float = field(default=0.0)
@@ -70,7 +72,7 @@ class Gauges(Collector):
         yield reloads
         yield from self._disk_and_redis()
         yield _counted("aigate_tls_handshakes", "TLS handshakes with clients, by result.", "result", self.handshakes())
-        yield _counted("aigate_log_lost", "Lines and records that could not be written.", "log", self.lost())
+        yield _counted("aigate_log_lost", "Lines, records and spans that could not be written.", "log", self.lost())
         yield _labelled("aigate_log_problem", "1 while a log cannot be written.", "log", self.problems())
 
     def _upstreams(self) -> Iterator[Metric]:

@@ -1,25 +1,28 @@
 """Requests as spans for an OpenTelemetry collector, over HTTP. Needs the extra `traces`.
 
-The spans wait in a bounded queue of the SDK's, and a thread of its own sends them: what does not fit is dropped.
+The spans wait in a bounded queue of the SDK's, and a thread of its own sends them: what does not fit, or what the collector
+does not take, is lost and counted.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import define, field
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from twisted.logger import Logger
 
 from edge import __version__
 from edge.core.exchange import Arrival, Outcome
 from edge.core.tracing import span_of
 from edge.observe.access import LONGEST_TARGET
 from edge.observe.genai import operation
+from edge.observe.overheard import Overheard
 from edge.observe.quoting import scrubbed, shown
 
 EVERY: Final = 2000
@@ -29,6 +32,28 @@ TIMEOUT: Final = 5
 """Seconds that a collector has to take a batch."""
 LONGEST_MODEL: Final = 200
 _SCOPE: Final = InstrumentationScope("aigate", __version__)
+
+
+class Counted(SpanExporter):
+    """Hands spans to another exporter, in the SDK's thread, and counts them. Each count has one thread that writes it."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self.handed = 0
+        self.refused = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.handed += len(spans)
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            if result is not SpanExportResult.SUCCESS:
+                self.refused += len(spans)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 @define(eq=False)
@@ -42,10 +67,25 @@ class Tracing:
     providers: Mapping[str, str] = field(factory=dict)
     _salt: bytes = field(factory=lambda: secrets.token_bytes(32), init=False, repr=False)
     _processor: BatchSpanProcessor | None = field(default=None, init=False, repr=False)
+    _counted: Counted | None = field(default=None, init=False, repr=False)
+    _given: int = field(default=0, init=False)
+    _dropped: int = field(default=0, init=False)
+    _overheard: Overheard = field(factory=lambda: Overheard(("opentelemetry", "urllib3")), init=False, repr=False)
+    log: Logger = field(factory=lambda: Logger(namespace="aigate.traces"), repr=False)
     _resource: Resource = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._resource = Resource.create({"service.name": self.name, "service.version": __version__})
+
+    @property
+    def waiting(self) -> int:
+        """Spans that wait to be sent."""
+        return 0 if self._counted is None else self._given - self._counted.handed
+
+    @property
+    def lost(self) -> int:
+        """Spans that found no room, or that the collector did not take."""
+        return self._dropped + (0 if self._counted is None else self._counted.refused)
 
     def traceparent(self, arrival: Arrival) -> bytes:
         """What the service behind is told of the trace."""
@@ -53,9 +93,10 @@ class Tracing:
 
     def start(self) -> None:
         """Begin to send; after the last fork, since threads do not survive one."""
-        exporter = OTLPSpanExporter(endpoint=self.endpoint, timeout=TIMEOUT)
+        self._overheard.start()
+        self._counted = Counted(OTLPSpanExporter(endpoint=self.endpoint, timeout=TIMEOUT))
         self._processor = BatchSpanProcessor(
-            exporter,
+            self._counted,
             max_queue_size=self.queue,
             schedule_delay_millis=EVERY,
             max_export_batch_size=min(BATCH, self.queue),
@@ -66,6 +107,7 @@ class Tracing:
         processor, self._processor = self._processor, None
         if processor is not None:
             processor.shutdown()  # type: ignore[no-untyped-call]
+            self._overheard.finish()
 
     def __call__(self, outcome: Outcome) -> None:
         """Tell of one request, where its trace is sampled; strangers' requests only by our own choice."""
@@ -75,6 +117,9 @@ class Tracing:
         arrival = exchange.arrival
         ours = span_of(arrival, self._salt, self.share)
         if not ours.sampled or (exchange.caller is None and ours.parent is not None):
+            return
+        if self.waiting >= self.queue:
+            self._drop()
             return
         context = SpanContext(ours.trace, ours.span, False, TraceFlags(TraceFlags.SAMPLED))
         parent = None
@@ -98,7 +143,18 @@ class Tracing:
             end_time=begun + int(outcome.seconds * 1e9),
             instrumentation_scope=_SCOPE,
         )
+        self._given += 1
         processor.on_end(made)
+
+    def _drop(self) -> None:
+        # The SDK would drop the oldest one, and nobody could tell how many.
+        if not self._dropped:
+            self.log.warn(
+                "{queue} spans wait for the collector already: further ones are dropped, and counted as "
+                'aigate_log_lost_total{{log="traces"}}',
+                queue=self.queue,
+            )
+        self._dropped += 1
 
     def _attributes(self, outcome: Outcome, what: str, model: str) -> dict[str, str | int | float]:
         exchange, units = outcome.exchange, outcome.units

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -15,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from edge.transport.session import SUITES
-from tests.live.gate import Gate
+from tests.live.gate import Gate, until
 
 DEMO = {"demo": {"plugin": "demo", "route": "/demo/api"}}
 
@@ -106,8 +107,27 @@ def test_the_ops_listener_tells_everything_only_to_the_scope_admin(gate):
     assert told["certificates"][0]["expires"] > time.time()
     assert told["handshakes"]["ok"] >= 0 and told["reloads"]["certificates"] == {"ok": 0, "failed": 0}
     assert told["reloads"]["keys"]["ok"] >= 2 and told["keys"]["age"] >= 0 and told["redis"] is None
+    assert told["traces"] is None
     disk = told["disk"]
     assert 0 < disk["free_percent"] <= 100 and disk["total"] > disk["free"] and disk["problems"] == {}
+
+
+def test_spans_that_are_lost_are_counted_and_every_line_of_a_json_log_stays_json(tmp_path):
+    pytest.importorskip(
+        "opentelemetry.exporter.otlp.proto.http", reason="needs the extra: pip install 'aigate[traces]'"
+    )
+    more = '[trace]\nendpoint = "http://127.0.0.1:9/v1/traces"\nsample = 1.0\nqueue = 5\n[log]\nconsole = "json"\n'
+    with Gate(tmp_path, DEMO, more, environ={"AIGATE_LISTEN__OPS": "127.0.0.1:0"}) as lossy:
+        admin = lossy.make_key("--user", "root", "--service", "*", "--scope", "admin")["key"]
+        for _ in range(30):
+            ask(lossy)
+        assert until(lambda: "spans batch" in lossy.log(), 10.0)
+        lost = re.search(r'aigate_log_lost_total\{log="traces"\} (\d+)', ops(lossy, "/metrics")[1])
+        assert lost and int(lost[1]) >= 30 - 2 * 5
+        told = json.loads(when_known(lossy, "/status", admin)[1])["traces"]
+        assert told["lost"] >= int(lost[1]) and told["waiting"] <= 5
+        lines = [json.loads(line) for line in lossy.log().splitlines()]
+    assert any("wait for the collector" in line["msg"] for line in lines)
 
 
 def test_other_names_and_other_origins_are_turned_away(gate):

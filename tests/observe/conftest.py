@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 
 @pytest.fixture
@@ -19,3 +20,16 @@ def need() -> Callable[[str], str]:
         return found
 
     return find
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What the gate's log is told."""
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)

@@ -102,6 +102,49 @@ def test_a_collector_that_hangs_or_is_not_there_holds_nobody(collector):
             tracing(outcome())
         assert time.perf_counter() - began < 5
         tracing._processor = None
+        tracing._overheard.finish()
+
+
+def until(true, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+def test_spans_that_find_no_room_are_counted_and_said_once(collector, logged):
+    collector.slow.set()
+    tracing = Tracing(collector.url, 1.0, "aigate", 5)
+    tracing.start()
+    for _ in range(5):
+        tracing(outcome())
+    until(lambda: not tracing.waiting)
+    for _ in range(5 + 7):
+        tracing(outcome())
+    assert (tracing.waiting, tracing.lost) == (5, 7)
+    (line,) = [line for line in logged if "wait for the collector" in line]
+    assert 'aigate_log_lost_total{log="traces"}' in line
+    tracing._processor = None
+    tracing._overheard.finish()
+
+
+def test_spans_that_the_collector_does_not_take_are_counted_and_the_sdk_is_heard_in_our_log(logged, capfd):
+    tracing = Tracing("http://127.0.0.1:9/v1/traces", 1.0, "aigate", 100)
+    tracing.start()
+    for _ in range(3):
+        tracing(outcome())
+    tracing.finish()
+    assert (tracing.waiting, tracing.lost) == (0, 3)
+    assert any("spans batch" in line for line in logged) and capfd.readouterr().err == ""
+
+
+def test_what_the_collector_took_is_not_lost(collector):
+    tracing = Tracing(collector.url, 1.0, "aigate", 100)
+    tracing.start()
+    for _ in range(60):
+        tracing(outcome())
+    tracing.finish()
+    assert (len(collector.spans), tracing.waiting, tracing.lost) == (60, 0, 0)
 
 
 def test_no_secret_is_in_a_span(collector):
