@@ -55,7 +55,8 @@ class OpsRouter(Router):
 
     def find(self, request: Request) -> IResource | Refusal:
         """The page, guarded where it needs a key; or the Refusal."""
-        here = on_loopback(request.channel.origin.host)
+        origin = request.channel.origin
+        here = on_loopback(origin.host) and on_loopback(origin.address)
         if here and not is_loopback_name(request.host):
             return WRONG_HOST
         if is_foreign(request):
@@ -74,9 +75,12 @@ def ops_router(door: Door, pages: Mapping[bytes, Page]) -> OpsRouter:
     return OpsRouter(Routes(()), {}, {}, pages, door=door)
 
 
-def on_loopback(bound: IAddress) -> bool:
-    """Whether a connection came to an address that only this machine reaches: loopback or a UNIX socket."""
-    host = getattr(bound, "host", None)
+def on_loopback(end: IAddress) -> bool:
+    """Whether an end of a connection is on this machine only: loopback or a UNIX socket.
+
+    A peer that a proxy on this machine has announced is not, though the connection itself came over loopback.
+    """
+    host = getattr(end, "host", None)
     if host is None:
         return True
     found = address(host)

@@ -9,9 +9,11 @@ from twisted.internet.address import UNIXAddress
 
 from edge.config.kinds import Address
 from edge.config.schema import Config, EdgeConfig
+from edge.core.networks import within
 from edge.errors import ListenError
 from edge.transport.crowd import Crowd
 from edge.transport.listen import Listening, listen
+from edge.transport.preamble import PreambleFactory
 from edge.wayout import way_out
 from edge.wire.limits import WireLimits
 from edge.wire.negotiate import HttpFactory
@@ -67,7 +69,9 @@ class Ports:
                     contexts,
                     crowd=self.crowd,
                     handshake=self.config.edge.handshake_timeout,
-                    below=_with_proxy_protocol if self.config.proxies.proxy_protocol and not address.path else None,
+                    below=self._with_proxy_protocol
+                    if self.config.proxies.proxy_protocol and not address.path
+                    else None,
                 )
             except ListenError as error:
                 other = way_out(error, listener, address.host, address.port, self.environ, self.command)
@@ -93,17 +97,18 @@ class Ports:
             return f"localhost:{host.port}" if named else _place(host)
         return ""
 
+    def _is_proxy(self, host: str) -> bool:
+        return within(host, self.config.proxies.trusted)
+
+    def _with_proxy_protocol(self, factory: Any) -> PreambleFactory:
+        proxies = self._is_proxy if self.config.proxies.trusted else None
+        return PreambleFactory(factory, self.reactor, self.config.edge.head_timeout, proxies)
+
     def _ported(self, listener: str) -> Iterator[Any]:
         """The addresses of a listener, without its unix sockets."""
         for said, port in self.bound:
             if said.startswith(f"{listener} ") and not isinstance(port.getHost(), UNIXAddress):
                 yield port.getHost()
-
-
-def _with_proxy_protocol(factory: Any) -> Any:
-    from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
-
-    return HAProxyWrappingFactory(factory)
 
 
 def _written(address: Address) -> str:

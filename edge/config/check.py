@@ -36,6 +36,16 @@ def warn(config: Config) -> list[Problem]:
     for number, network in enumerate(config.proxies.trusted):
         if network.prefixlen == 0:
             found.append((("proxies", "trusted", number), "believes anybody's word about the client's address"))
+    listen = config.listen
+    every = listen.https + listen.http + listen.plain + listen.ops
+    if config.proxies.proxy_protocol and not config.proxies.trusted and not all(map(is_loopback, every)):
+        found.append(
+            (
+                ("proxies", "proxy_protocol"),
+                "lets whoever reaches a port say what their address is; name the proxy in proxies.trusted, "
+                "or listen on loopback addresses only",
+            )
+        )
     if "*" in config.cors.origins:
         found.append((("cors", "origins"), '"*" lets any web page use a key that it has been given'))
     return found

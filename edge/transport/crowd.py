@@ -33,8 +33,8 @@ class Crowd:
     def admits(self, host: str) -> bool:
         """Whether one more from `host` may come in; a no is counted in `refused`."""
         full = self.total is not None and self.here >= self.total
-        if not full and self.per_peer is not None and host and not self.exempt(host):
-            full = self._peers.get(peer_of(host), 0) >= self.per_peer
+        if not full and self.per_peer is not None and host:
+            full = self._peers.get(peer_of(host), 0) >= self.per_peer and not self.exempt(host)
         self.refused += full
         return not full
 
@@ -55,6 +55,13 @@ class Crowd:
                 self._peers[peer] = left
             else:
                 del self._peers[peer]
+
+    def moves(self, host: str, to: str) -> bool:
+        """Whether one from `host` who turns out to be from `to` may stay; only then it counts as theirs."""
+        self.leave(host)
+        welcome = self.admits(to)
+        self.enter(to if welcome else host)
+        return welcome
 
     def of(self, host: str) -> int:
         """Connections open now from whom `host` counts as."""

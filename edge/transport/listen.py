@@ -48,7 +48,7 @@ def listen(
     `fast` takes the lean transports, else Twisted's. `tls` makes OpenSSL connections: with it, the protocols of `factory`
     speak inside TLS, and a peer has `handshake` seconds to get there. `crowd` refuses connections over its limits.
     `mode` is the permissions of a UNIX socket. `below` wraps the factory that meets the bytes first, under TLS: the place
-    for the PROXY protocol; the crowd still counts by the socket's own peer. Raises ListenError, with nothing left open.
+    for the PROXY protocol. Raises ListenError, with nothing left open.
     """
     secured: TLSFactory | None = None
     if tls is not None:

@@ -28,12 +28,15 @@ class _Counted:
     """A server's transport that is in the crowd from its making to its end, whatever happens between."""
 
     _crowd: Crowd | None = None
+    _counted = ""
+    address: Any = None
 
     def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
         super().__init__(sock, protocol, client, server, sessionno, reactor)  # type: ignore[call-arg]  # a transport's
         if server.crowd is not None:
             self._crowd = server.crowd
-            self._crowd.enter(self._peer())
+            self._counted = self._peer()
+            self._crowd.enter(self._counted)
 
     def connectionLost(self, reason: Any) -> None:
         crowd, self._crowd = self._crowd, None
@@ -41,14 +44,24 @@ class _Counted:
             super().connectionLost(reason)  # type: ignore[misc]  # a transport's
         finally:
             if crowd is not None:
-                crowd.leave(self._peer())
+                crowd.leave(self._counted)
+
+    def speaks_for(self, address: Any) -> bool:
+        """Whether the peer may be `address` from now on, of whom the socket's peer told; False where those are too many."""
+        if self._crowd is not None:
+            if not self._crowd.moves(self._counted, address.host):
+                return False
+            self._counted = address.host
+        self.address = address
+        return True
 
     def _peer(self) -> str:
         return str(self.hostname)  # type: ignore[attr-defined]  # a transport's
 
 
 class _StockServer(_Counted, tcp.Server):
-    pass
+    def getPeer(self) -> Any:
+        return super().getPeer() if self.address is None else self.address
 
 
 class _StockUNIXServer(_Counted, unix.Server):

@@ -19,14 +19,14 @@ PAGES = {
 }
 
 
-def asked(path=b"/health", host="localhost", bound=HERE, verb="GET", origin=None):
+def asked(path=b"/health", host="localhost", bound=HERE, verb="GET", origin=None, peer=HERE):
     return SimpleNamespace(
         path=path,
         host=host,
         authority=host.encode() + b":8444",
         verb=verb,
         fields=fields([("Origin", origin)] if origin else []),
-        channel=SimpleNamespace(origin=SimpleNamespace(host=bound, secure=False)),
+        channel=SimpleNamespace(origin=SimpleNamespace(host=bound, address=peer, secure=False)),
     )
 
 
@@ -90,6 +90,12 @@ def test_on_any_other_address_everything_but_health_needs_the_scope(router):
     for path in (b"/metrics", b"/status"):
         found = router.find(asked(path, **there))
         assert isinstance(found, Guard) and found.rule.scope == "admin"
+
+
+def test_whom_a_proxy_on_this_machine_announces_is_not_on_this_machine(router):
+    announced = {"peer": IPv4Address("TCP", "203.0.113.9", 4711)}
+    found = router.find(asked(b"/metrics", **announced))
+    assert isinstance(found, Guard) and found.rule.scope == "admin"
 
 
 def test_what_is_not_there_is_404_and_only_reading_is_allowed(router):

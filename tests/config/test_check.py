@@ -193,6 +193,22 @@ def test_an_https_upstream_may_name_its_own_ca(tmp_path):
     assert "No such file" in say
 
 
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ("", True),
+        ('trusted = ["10.0.0.2"]', False),
+        ('[listen]\nhttps = "127.0.0.1:8443"\nhttp = "unix:/run/a"', False),
+        ('[listen]\nhttps = "127.0.0.1:8443"\nhttp = "8080"', True),
+    ],
+)
+def test_announced_addresses_of_anybody_who_reaches_a_port_are_warned_of(tmp_path, more, warned):
+    file = tmp_path / "aigate.toml"
+    file.write_text(f"[proxies]\nproxy_protocol = true\n{more}\n")
+    warnings = [each for each in read(file, {}).warnings if "proxy_protocol" in each]
+    assert len(warnings) == warned
+
+
 def test_what_is_allowed_and_hardly_meant_is_warned_of(tmp_path):
     file = tmp_path / "aigate.toml"
     file.write_text('[cors]\norigins = ["*"]\n[proxies]\ntrusted = ["10.0.0.0/8", "0.0.0.0/0"]\n')

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live.gate import Gate
+from tests.live.gate import Gate, until
 from tests.live.upstream import Upstream
 
 pytestmark = pytest.mark.live
@@ -89,24 +89,77 @@ def test_only_trusted_proxies_are_believed_about_the_client(tmp_path: Path) -> N
     assert dict(map(tuple, told))["X-Forwarded-For"] == "203.0.113.9, 10.1.2.3, 127.0.0.1"
 
 
-def test_the_proxy_protocol_is_required_where_it_is_on(tmp_path: Path) -> None:
+BEHIND_A_PROXY = '[proxies]\nproxy_protocol = true\ntrusted = ["127.0.0.1"]\n'
+
+
+def announced(gate: Gate, header: bytes, key: str = "", secure: bool = False) -> bytes:
+    """What is answered to a request behind a header of the PROXY protocol, b"" where the connection is refused."""
+    ask = f"GET /any/api/x HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key or gate.key}\r\nConnection: close\r\n\r\n"
+    said = b""
+    with socket.create_connection(("127.0.0.1", gate.port() if secure else gate.port("plain")), timeout=10) as plain:
+        plain.sendall(header)
+        try:
+            with gate.context().wrap_socket(plain, server_hostname="localhost") if secure else plain as line:
+                line.sendall(ask.encode())
+                while part := line.recv(65536):
+                    said += part
+        except ConnectionError:
+            pass
+    return said
+
+
+def version_2(source: str) -> bytes:
+    body = socket.inet_pton(socket.AF_INET6, source) + bytes(16) + b"\0\1\0\2"
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x21" + len(body).to_bytes(2, "big") + body
+
+
+@pytest.mark.parametrize("more", ["", "[transport]\nfast = false\n", "[edge]\nhttp2 = false\n"])
+def test_the_proxy_protocol_is_required_where_it_is_on(tmp_path: Path, more: str) -> None:
     with Upstream() as upstream:
         services = {"any": {"plugin": "http", "upstreams": [upstream.url]}}
-        with Gate(tmp_path, services, "[proxies]\nproxy_protocol = true\n", plain=True) as gate:
-            ask = f"GET /any/api/x HTTP/1.1\r\nHost: h\r\nX-API-Key: {gate.key}\r\nConnection: close\r\n\r\n".encode()
-            for preface, expected in ((b"PROXY TCP4 203.0.113.7 127.0.0.1 1 2\r\n", True), (b"", False)):
-                with socket.create_connection(("127.0.0.1", gate.port("plain")), timeout=10) as line:
-                    line.sendall(preface + ask)
-                    said = b""
-                    try:
-                        while part := line.recv(65536):
-                            said += part
-                    except ConnectionResetError:
-                        pass
-                assert said.startswith(b"HTTP/1.1 200") is expected
-                if expected:
+        with Gate(tmp_path, services, BEHIND_A_PROXY + more, plain=True) as gate:
+            bound = gate.make_key("--user", "a", "--service", "any", "--allow", "203.0.113.0/24")["key"]
+            seen = [
+                (b"PROXY TCP4 203.0.113.7 127.0.0.1 1 2\r\n", "203.0.113.7"),
+                (b"PROXY TCP6 2001:DB8:0::7 ::1 1 2\r\n", "2001:db8::7"),
+                (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+                (version_2("::ffff:203.0.113.9"), "203.0.113.9"),
+            ]
+            for secure in (False, True):
+                for header, client in seen:
+                    said = announced(gate, header, secure=secure)
+                    assert said.startswith(b"HTTP/1.1 200"), (header, secure)
                     told = json.loads(said.partition(b"\r\n\r\n")[2])
-                    assert dict(map(tuple, told["headers"]))["X-Forwarded-For"] == "203.0.113.7"
+                    assert dict(map(tuple, told["headers"]))["X-Forwarded-For"] == client
+                assert until(
+                    lambda: announced(gate, version_2("::ffff:203.0.113.9"), bound).startswith(b"HTTP/1.1 200")
+                )
+                assert announced(gate, version_2("2001:db8::7"), bound, secure).startswith(b"HTTP/1.1 403")
+            assert not announced(gate, b"")
+
+
+def test_what_is_no_address_in_a_proxy_line_reaches_no_log_and_no_service(tmp_path: Path) -> None:
+    lies = (b'x","client_ip":"9.9.9.9\x1b[31m', b"1.1.1.1,2.2.2.2", b"\xff\xfe", b"1.1.1.1\nX-Forwarded-For:9.9.9.9")
+    with Upstream() as upstream:
+        services = {"any": {"plugin": "http", "upstreams": [upstream.url]}}
+        with Gate(tmp_path, services, BEHIND_A_PROXY, plain=True) as gate:
+            for lie in lies:
+                assert not announced(gate, b"PROXY TCP4 " + lie + b" 127.0.0.1 1 2\r\n")
+            assert announced(gate, version_2("::ffff:203.0.113.9"))
+            access = gate.data / "log" / "access.jsonl"
+            assert until(lambda: access.exists() and access.read_text())
+            lines = access.read_text().splitlines()
+            assert [json.loads(line)["request"]["client_ip"] for line in lines] == ["203.0.113.9"]
+            assert "Traceback" not in gate.log() and "9.9.9.9" not in gate.log() + access.read_text()
+
+
+def test_only_trusted_proxies_announce_a_client(tmp_path: Path) -> None:
+    with Upstream() as upstream:
+        services = {"any": {"plugin": "http", "upstreams": [upstream.url]}}
+        more = '[proxies]\nproxy_protocol = true\ntrusted = ["10.0.0.0/8"]\n'
+        with Gate(tmp_path, services, more, plain=True) as gate:
+            assert not announced(gate, b"PROXY TCP4 203.0.113.7 127.0.0.1 1 2\r\n")
+            assert "127.0.0.1 was refused: no trusted proxy" in gate.log()
 
 
 def test_a_host_of_its_own_leads_to_its_service_and_to_no_other(tmp_path: Path) -> None:

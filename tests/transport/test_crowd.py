@@ -36,6 +36,18 @@ def test_who_is_exempt_counts_towards_the_total_only():
     assert not crowd.admits("127.0.0.1")
 
 
+def test_who_turns_out_to_be_another_counts_as_that_one_unless_those_are_too_many():
+    crowd = Crowd(total=2, per_peer=1)
+    crowd.enter("127.0.0.1")
+    assert crowd.moves("127.0.0.1", "203.0.113.7")
+    assert crowd.of("127.0.0.1") == 0 and crowd.of("203.0.113.7") == 1
+    crowd.enter("127.0.0.1")
+    assert not crowd.moves("127.0.0.1", "203.0.113.7")
+    assert crowd.of("127.0.0.1") == 1 and crowd.of("203.0.113.7") == 1
+    assert crowd.moves("127.0.0.1", "127.0.0.1")
+    assert (crowd.here, crowd.refused) == (2, 1)
+
+
 def test_a_peer_with_none_left_is_forgotten():
     crowd = Crowd()
     for number in range(100):

@@ -3,7 +3,6 @@
 import os
 import resource
 import socket
-import ssl
 import stat
 
 import pytest
@@ -240,31 +239,6 @@ async def test_out_of_descriptors_the_listener_neither_spins_nor_dies(opened, re
         await came
     for one in waiting:
         one.close()
-
-
-@together
-async def test_what_lies_below_tls_meets_the_bytes_first(opened, contexts, reactor):
-    from twisted.internet import threads
-    from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
-
-    port = opened("127.0.0.1:0", tls=contexts(), below=HAProxyWrappingFactory)
-    came = opened.echoes.next()
-
-    def talk():
-        with socket.create_connection(("127.0.0.1", port.getHost().port), timeout=5) as plain:
-            plain.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n")
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            with context.wrap_socket(plain) as secure:
-                secure.sendall(b"x")
-                return secure.recv(1)
-
-    talking = threads.deferToThread(talk)
-    protocol = await came
-    await protocol.heard(1)
-    assert protocol.transport.getPeer().host == "192.0.2.7"
-    assert await talking == b"x"
-    await protocol.ended
 
 
 @pytest.mark.parametrize("fast", [True], indirect=True, ids=["fast"])
