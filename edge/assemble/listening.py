@@ -55,7 +55,7 @@ class Ports:
 
     def __attrs_post_init__(self) -> None:
         edge = self.config.edge
-        self.crowd = Crowd(edge.connections, edge.connections_per_address)
+        self.crowd = Crowd(edge.connections, edge.connections_per_address, self._is_proxy)
 
     def open(self, listener: str, addresses: tuple[Address, ...], server: Server, contexts: Any = None) -> None:
         """Binds a listener's addresses. Raises ListenError."""

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -160,6 +161,22 @@ def test_only_trusted_proxies_announce_a_client(tmp_path: Path) -> None:
         with Gate(tmp_path, services, more, plain=True) as gate:
             assert not announced(gate, b"PROXY TCP4 203.0.113.7 127.0.0.1 1 2\r\n")
             assert "127.0.0.1 was refused: no trusted proxy" in gate.log()
+
+
+@pytest.mark.parametrize("header", [b"PROXY TCP4 203.0.113.%d 127.0.0.1 1 2\r\n", b""], ids=["announced", "forwarded"])
+def test_the_clients_of_a_trusted_proxy_do_not_share_the_connections_of_one_address(
+    tmp_path: Path, header: bytes
+) -> None:
+    more = '[proxies]\ntrusted = ["127.0.0.1"]\n' + ("proxy_protocol = true\n" if header else "")
+    with ExitStack() as lines:
+        gate = lines.enter_context(
+            Gate(tmp_path, {"chat": {"plugin": "demo"}}, more + "[edge]\nconnections_per_address = 5\n", plain=True)
+        )
+        for number in range(20):
+            line = lines.enter_context(socket.create_connection(("127.0.0.1", gate.port("plain")), timeout=10))
+            ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.%d\r\n\r\n" % number
+            line.sendall((header % number if header else b"") + ask)
+            assert line.recv(100).startswith(b"HTTP/1.1 200"), number
 
 
 def test_a_host_of_its_own_leads_to_its_service_and_to_no_other(tmp_path: Path) -> None:
