@@ -88,6 +88,8 @@ class TLSFactory(Factory):
         self.protocols: set[Any] = set()
         self._shaking: dict[Any, float] = {}
         self._leaving: dict[Any, float] = {}
+        self._slow: set[Any] = set()
+        """Those of them that had not been sent everything at the last look."""
         self._timer: IDelayedCall | None = None
         self.handshakes = 0
         self.failures = 0
@@ -120,6 +122,7 @@ class TLSFactory(Factory):
         if self._shaking.pop(p, None) is not None:
             self.failures += 1
         self._leaving.pop(p, None)
+        self._slow.discard(p)
 
     def said_farewell(self, p: Any) -> None:
         """Our close_notify is on its way: from now the peer has its time to answer."""
@@ -147,6 +150,12 @@ class TLSFactory(Factory):
             del self._leaving[p]
             if unsent(p.transport):
                 # It still reads what came before the farewell, or whoever looks after stalls ends it.
+                self._slow.add(p)
+                self._leaving[p] = now
+                continue
+            if p in self._slow:
+                # The last of it may have reached the peer's machine this very moment, and not the peer.
+                self._slow.discard(p)
                 self._leaving[p] = now
                 continue
             p.transport.loseConnection()  # what is queued still goes out, ended by an ordinary FIN

@@ -19,7 +19,7 @@ from edge.tls.contexts import PARTIAL_WRITE
 from edge.transport import selftest, tls
 from edge.transport.listen import listen
 from edge.transport.misled import ANSWER
-from edge.transport.secure import TLSFactory
+from edge.transport.secure import FAREWELL, TLSFactory
 
 together = pytest_twisted.ensureDeferred
 TLS12, TLS13 = SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION
@@ -188,6 +188,27 @@ async def test_a_peer_that_never_answers_the_farewell_is_let_go(reactor, fast, c
     done.set()
     await talking
     assert not wrapper.protocols and not wrapper._shaking and not wrapper._leaving
+
+
+def test_a_peer_that_reads_slowly_has_its_time_once_it_has_got_the_last_byte(monkeypatch, protocols, kinds):
+    clock, waiting, ended = task.Clock(), [100], []
+    monkeypatch.setattr("edge.transport.secure.unsent", lambda transport: waiting[0])
+    factory = TLSFactory(clock, True, None, protocols(kinds["echoes"]), False)
+
+    class Leaving:
+        class transport:
+            loseConnection = staticmethod(lambda: ended.append(clock.seconds()))
+
+    factory.protocols.add(Leaving)
+    factory.said_farewell(Leaving)
+    clock.pump([0.5] * 50)
+    assert not ended
+    waiting[0] = 0
+    got = clock.seconds()
+    clock.pump([0.5] * 50)
+    assert ended and FAREWELL <= ended[0] - got <= 2 * FAREWELL + 2
+    factory.unregisterProtocol(Leaving)
+    assert not factory._leaving and not factory._slow
 
 
 @together
